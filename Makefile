@@ -1,0 +1,43 @@
+# Everything a newcomer needs; `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+SEED ?= 1
+
+.PHONY: help install up test check bench simulate lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tierwise needs Python 3.11 or newer; name one: make PYTHON=python3.12 …"; exit 1; }
+	@echo "installing the locked dependencies into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: .venv/.installed  ## install the locked dependencies into .venv
+
+up: install  ## start everything: NATS, PostgreSQL, two models, six services (LARGE=1: a larger model behind `large`)
+	@$(BIN)/tierwise up $(if $(LARGE),--large)
+
+test: install  ## the whole test suite, on real NATS and real PostgreSQL
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest
+
+check: install  ## the quick ring: style, types, import contracts, unit tests and a small simulation
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/unit tests/contracts tests/simulation
+
+bench: install  ## what a request costs, side by side with what can be installed
+	@$(BIN)/python -m bench
+
+simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
+	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)
+
+lock: install  ## compile requirements.lock anew (needs uv)
+	@uv pip compile -q --no-header --universal --generate-hashes --python-version 3.11 --group dev --group embedded pyproject.toml -o requirements.lock
+	@! grep -nE 'https?://' requirements.lock
+
+clean:  ## remove the virtual environment and the state of `make up`
+	@rm -rf .venv .tierwise
