@@ -1,0 +1,320 @@
+"""The system's vocabulary: every event that crosses a process, in the order in which a request meets them.
+
+Hot events are MessagePack arrays: small, and grown by adding fields with defaults at the end. An event that
+travels with a body is packed in front of it (`pack`, `unpack`), so that nobody parses or copies the body to
+read the event. What may change, and how, is told in docs/decisions/0001-the-hot-bus.md.
+"""
+
+from __future__ import annotations
+
+from struct import Struct as Layout
+from typing import ClassVar, Final
+
+import msgspec
+
+MAX_INLINE_BYTES: Final = 256 * 1024  # a larger body or answer travels in frames of at most this size
+BODY_WINDOW_BYTES: Final = 1024 * 1024  # what a dispatcher asks for at a time
+STREAM_CREDIT: Final = 64  # chunks that may be under way to a caller before it has taken any
+
+PRIORITIES: Final = ("interactive", "normal", "background", "bulk")
+CATEGORIES: Final = ("extraction", "summarisation", "classification", "reasoning", "code", "general")
+
+
+class Hot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event of the hot path. `subject` is where it is published; inboxes are built by `inbox`."""
+
+    subject: ClassVar[str] = ""
+
+
+# 1. ingress → classifier ------------------------------------------------------------------------------------
+
+
+class RequestReceived(Hot, frozen=True, array_like=True, gc=False):
+    """A caller's request, published on `route.<priority>` with its body behind it.
+
+    Where `framed` is set, the body was too large for one message: what follows is its head (texts cut, data
+    replaced by its size), and the dispatcher asks the ingress for the whole.
+    """
+
+    subject: ClassVar[str] = "route"
+
+    request_id: str
+    received_at_us: int  # wall clock, microseconds since the epoch
+    door: str
+    service: str
+    priority: str
+    deadline_ms: int  # what is left of the caller's time
+    body_bytes: int
+    framed: bool = False
+    send: int = 0  # 1: sent again after the first holder died
+    category: str = ""  # the caller's own word, or nothing
+    tier: str = ""
+    max_cost_nano_usd: int = -1
+    cache: str = ""
+
+
+class Refusal(Hot, frozen=True, array_like=True, gc=False):
+    """Why a request is not answered, in words for the caller. It becomes the error body of the door."""
+
+    status: int
+    code: str
+    message: str
+    type: str = "invalid_request_error"
+    param: str = ""
+    retry_after_s: int = 0  # 0: no such header
+    may_retry: bool = True  # False: `x-should-retry: false`, an SDK that tries again would pay twice
+
+
+class PlanRefused(Hot, frozen=True, array_like=True, gc=False):
+    """The classifier's no, sent to the caller's inbox."""
+
+    refusal: Refusal
+    send: int = 0
+    category: str = ""
+    tier: str = ""
+    reasons: tuple[str, ...] = ()
+    policy_version: int = 0
+
+
+# 2. classifier → dispatcher ---------------------------------------------------------------------------------
+
+
+class Features(Hot, frozen=True, array_like=True, gc=False):
+    """What the classifier measured and decided by: no text of the caller's, at most 300 bytes packed.
+
+    Recorded with the request, so that `replay` can decide again under another policy.
+    """
+
+    evidence: tuple[str, ...] = ()  # names of the rules that found something
+    scores: tuple[int, ...] = ()  # by category, in the order of CATEGORIES, in hundredths
+    model: str = ""
+    input_tokens: int = 0  # an estimate
+    max_tokens: int = 0  # the caller's cap; 0: none
+    needs: tuple[str, ...] = ()  # capabilities without which a backend cannot serve
+    messages: int = 0
+    streamed: bool = False
+    temperature_zero: bool = False
+
+
+class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
+    """Which backends may answer, in order, and why; carried out by one dispatcher. The body follows it."""
+
+    subject: ClassVar[str] = "dispatch"
+
+    request_id: str
+    received_at_us: int
+    door: str
+    service: str
+    priority: str
+    deadline_ms: int
+    body_bytes: int
+    framed: bool
+    send: int
+    policy_version: int
+    category: str
+    tier: str
+    reasons: tuple[str, ...]  # the deciding one first
+    candidates: tuple[str, ...]  # names of backends, first choice first
+    baseline: str  # the backend that savings are counted against
+    streamed: bool
+    usage_wanted: bool  # the caller asked for `stream_options.include_usage`
+    input_tokens: int  # estimated, for what a provider does not report
+    reserved_nano_usd: int  # the worst case of the first candidate's tier
+    lease_id: str = ""
+    output_cap: int = 0  # injected; 0: none
+    cache: str = ""
+    features: Features = Features()
+
+
+# 3. dispatcher → ingress: the answer ------------------------------------------------------------------------
+
+
+class AnswerHead(Hot, frozen=True, array_like=True, gc=False):
+    """What a caller learns about an answer besides its body: status and headers."""
+
+    status: int
+    content_type: str
+    body_bytes: int  # -1: a stream, its end is a frame
+    category: str
+    tier: str
+    backend: str
+    model: str
+    reasons: tuple[str, ...]
+    attempts: int
+    policy_version: int
+    cost_nano_usd: int = -1  # -1: not known yet (a stream says it in its last comment line)
+    saved_nano_usd: int = 0
+    retry_after: str = ""  # a provider's, passed on
+    output_cap: int = 0
+    may_retry: bool = True
+
+
+class Frame:
+    """Kinds of frames in an inbox: one byte, then one byte `send`, then what the kind carries.
+
+    To the caller's inbox (the ingress):
+      REFUSED      PlanRefused; nothing else follows
+      ANSWER       AnswerHead with the whole body behind it; nothing else follows
+      HEAD         AnswerHead; CHUNKs and an END follow, as credit allows
+      CHUNK, END   a part of the body (at most MAX_INLINE_BYTES); its end
+      BODY_WANTED  BodyWanted: send that part of the request's body to the message's reply subject
+    To the flight's inbox (the dispatcher):
+      BODY         a part of the request's body, in order
+      CREDIT       CreditGranted
+    """
+
+    REFUSED: Final = 82  # R
+    ANSWER: Final = 65  # A
+    HEAD: Final = 72  # H
+    CHUNK: Final = 67  # C
+    END: Final = 69  # E
+    BODY_WANTED: Final = 87  # W
+    BODY: Final = 66  # B
+    CREDIT: Final = 71  # G
+
+
+class BodyWanted(Hot, frozen=True, array_like=True, gc=False):
+    offset: int
+    length: int
+
+
+class CreditGranted(Hot, frozen=True, array_like=True, gc=False):
+    chunks: int
+
+
+# 4. leaving, living, dying ----------------------------------------------------------------------------------
+
+
+class CallerLeft(Hot, frozen=True, array_like=True, gc=False):
+    """Nobody waits for this answer any more. Published on `cancel.<request_id>`."""
+
+    subject: ClassVar[str] = "cancel"
+
+    because: str  # "hung_up", "deadline"
+
+
+class Beat(Hot, frozen=True, array_like=True, gc=False):
+    """I live. Published on `beat.<service>` every BEAT_EVERY_S."""
+
+    subject: ClassVar[str] = "beat"
+
+    service: str
+    instance: str
+    in_flight: int
+    leaving: bool = False  # the last one of a clean stop: nothing is held any more
+
+
+class ClaimAsked(Hot, frozen=True, array_like=True, gc=False):
+    """A service died: which of this ingress' requests do you hold? Answered by `Claimed` to the reply subject."""
+
+    subject: ClassVar[str] = "claim"
+
+    ingress: str
+
+
+class Claimed(Hot, frozen=True, array_like=True, gc=False):
+    instance: str
+    request_ids: tuple[str, ...]
+
+
+# 5. what outlives the call ----------------------------------------------------------------------------------
+
+
+class AttemptUsage(Hot, frozen=True, array_like=True, gc=False):
+    """One call of a backend. Its key is (`request_id`, `send`, `attempt`): each is paid, so each is a row."""
+
+    attempt: int  # 1, 2, …
+    backend: str
+    started_at_us: int
+    outcome: str  # answered, refused, failed, timeout, cancelled
+    status: int  # HTTP; 0: there was none
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    usage_source: str  # reported, counted, unknown, none
+    cost_nano_usd: int
+    latency_ms: float
+
+
+class RequestUsage(Hot, frozen=True, array_like=True, gc=False):
+    """One request that was answered, with every call that was made for it.
+
+    Priced by the dispatcher from the policy of the plan; the ledger stores it and never prices again.
+    """
+
+    request_id: str
+    send: int
+    received_at_us: int
+    service: str
+    priority: str
+    category: str
+    tier: str
+    backend: str  # the one that answered; empty: none did
+    model: str
+    reason: str  # comma separated, the deciding one first
+    cache: str  # hit, miss, shared, bypass
+    status: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    usage_source: str
+    latency_ms: float
+    first_token_ms: float  # -1: not streamed
+    cost_nano_usd: int  # of all attempts
+    baseline_nano_usd: int
+    policy_version: int
+    lease_id: str
+    reserved_nano_usd: int
+    features: Features
+    attempts: tuple[AttemptUsage, ...]
+
+
+class UsageRecorded(Hot, frozen=True, array_like=True, gc=False):
+    """The requests that one dispatcher finished within one turn of its loop. JetStream `USAGE`.
+
+    `batch_id` is also its `Nats-Msg-Id`; a message that is sent again keeps it.
+    """
+
+    subject: ClassVar[str] = "usage.recorded"
+
+    batch_id: str
+    records: tuple[RequestUsage, ...]
+
+
+# Packing ----------------------------------------------------------------------------------------------------
+
+_LENGTH = Layout(">I")
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+
+
+def pack(event: Hot, body: bytes | memoryview = b"") -> bytes:
+    """`event` and the body behind it: four bytes of length, the event, the body as it is."""
+    head = _encoder.encode(event)
+    return b"".join((_LENGTH.pack(len(head)), head, body))
+
+
+def unpack(payload: bytes, start: int = 0) -> tuple[bytes, bytes]:
+    """The event's bytes, for its own decoder, and the body. ValueError where `payload` is cut short."""
+    if len(payload) < start + 4:
+        raise ValueError("a packed event needs at least four bytes")
+    (length,) = _LENGTH.unpack_from(payload, start)
+    end = start + 4 + length
+    if len(payload) < end:
+        raise ValueError(f"a packed event of {length} bytes is cut short")
+    return payload[start + 4 : end], payload[end:]
+
+
+# Request ids and inboxes ------------------------------------------------------------------------------------
+
+INGRESS_ID_LENGTH: Final = 16  # "req_" and twelve characters that name the ingress process
+
+
+def inbox(owner: str, request_id: str) -> str:
+    """Where `owner` (a process' inbox prefix) hears about one request."""
+    return f"_INBOX.{owner}.{request_id}"
+
+
+def caller_inbox(request_id: str) -> str:
+    """Where the ingress that minted `request_id` waits for its answer: the id itself says which one."""
+    return f"_INBOX.{request_id[:INGRESS_ID_LENGTH]}.{request_id}"
