@@ -16,7 +16,7 @@ class Price(msgspec.Struct, frozen=True, gc=False):
 
 
 def cost(price: Price, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> NanoUsd:
-    """The whole call in nano-dollars, rounded up once. `input_tokens` includes the cached ones, as providers count."""
+    """The whole call, rounded up once. `input_tokens` includes the cached ones, as providers count."""
     return round_up(
         (input_tokens - cached_input_tokens) * price.input
         + cached_input_tokens * price.cached_input

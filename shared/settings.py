@@ -1,5 +1,6 @@
 """Where things are: read from the environment, once, in each service's app.py. msgspec, not pydantic: the
-classifier and the dispatcher are to stay small."""
+classifier and the dispatcher are to stay small.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class MissingSetting(Exception):
 def required(environment: Mapping[str, str], name: str, example: str) -> str:
     value = environment.get(name, "")
     if not value:
-        raise MissingSetting(f"{name} is not set; for example {name}={example}. `tierwise up` sets it for you.")
+        raise MissingSetting(
+            f"{name} is not set; for example {name}={example}. `tierwise up` sets it for you."
+        )
     return value
 
 
