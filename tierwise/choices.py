@@ -1,0 +1,92 @@
+"""What the options, the environment and the files that are there amount to. Pure but for looking whether a file exists."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+
+
+class Misused(Exception):
+    """Asked for something that cannot be; says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    config: Path | None  # None: the demo's own
+    demo: bool
+
+
+def choose_config(option: Path | None, environment: Mapping[str, str], folder: Path, *, demo: bool | None) -> Choice:
+    """A config that is named must be there; the demo is the default where there is none at all."""
+    named = [(option, "--config")]
+    if environment.get("TIERWISE_CONFIG"):
+        named.append((Path(environment["TIERWISE_CONFIG"]), "TIERWISE_CONFIG"))
+    for path, source in named:
+        if path is not None:
+            if not (folder / path).is_file():
+                raise Misused(f"{source}: there is no file {path}; `tierwise init` writes one")
+            return Choice(config=folder / path, demo=bool(demo))
+    if (folder / "tierwise.yaml").is_file():
+        return Choice(config=folder / "tierwise.yaml", demo=bool(demo))
+    if demo is False:
+        raise Misused(
+            "--no-demo needs a config: name one with --config FILE, or write ./tierwise.yaml (`tierwise init` does it)"
+        )
+    return Choice(config=None, demo=True)
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For a client on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return (
+            f"http://[{host}]:{self.port}"
+            if host.count(":") > 1 and "[" not in host
+            else f"http://{host}:{self.port}"
+        )
+
+
+def choose_address(
+    host: str | None, port: int | None, environment: Mapping[str, str], config_text: str | None
+) -> Address:
+    """The option, else the environment, else the config's `server`, else the default. Port 0 stays 0."""
+    server = _server_section(config_text)
+    chosen_host = host or environment.get("TIERWISE_HOST") or server.get("host") or DEFAULT_HOST
+    chosen_port: Any = port
+    for source in (environment.get("TIERWISE_PORT") or None, server.get("port"), DEFAULT_PORT):
+        chosen_port = source if chosen_port is None else chosen_port
+    try:
+        return Address(str(chosen_host), int(chosen_port))
+    except ValueError as error:
+        raise Misused(f"{chosen_port!r} is no port: --port takes a number") from error
+
+
+def must_be_guarded(host: str) -> bool:
+    """Can others than this machine's users reach it?"""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def _server_section(config_text: str | None) -> dict[str, Any]:
+    """Faults of the file are for the ingress to explain; here it only may have an opinion on the address."""
+    try:
+        document = yaml.safe_load(config_text or "")
+    except yaml.YAMLError:
+        return {}
+    server = document.get("server") if isinstance(document, dict) else None
+    return server if isinstance(server, dict) else {}

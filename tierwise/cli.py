@@ -1,0 +1,66 @@
+"""The command line. Each command is a few lines here, and a module of its own."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Tierwise sends each LLM request to the cheapest model that is good enough.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    app()
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  Typer hands it over so
+    if wanted:
+        print(f"tierwise {importlib.metadata.version('tierwise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tierwise(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def up(
+    config: Annotated[
+        Path | None, typer.Option(help="The config; else TIERWISE_CONFIG, else ./tierwise.yaml.")
+    ] = None,
+    state: Annotated[Path, typer.Option(help="Where everything that lasts is kept.")] = Path(".tierwise"),
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 unless told.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one; 8080 unless told.")
+    ] = None,
+    demo: Annotated[
+        bool | None,
+        typer.Option(
+            "--demo/--no-demo", help="Two small models and a config for them; the default where there is no config."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen for other machines without asking for keys.")
+    ] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="The demo's large tier is a 1.5B model (fetches 1.1 GB once).")
+    ] = False,
+) -> None:
+    """Start everything: NATS, PostgreSQL, the demo's models, and the six services. Ctrl-C stops it.
+
+    Example: tierwise up --config tierwise.yaml --port 8080
+    """
+    from tierwise.up import Options
+    from tierwise.up import up as run
+
+    options = Options(config=config, state=state, host=host, port=port, demo=demo, insecure=insecure, large=large)
+    raise typer.Exit(run(options))
