@@ -1,4 +1,4 @@
-"""What the options, the environment and the files that are there amount to. Pure but for looking whether a file exists."""
+"""What the options, the environment and the files amount to. Pure, but for looking whether a config exists."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -22,23 +22,19 @@ class Choice:
     demo: bool
 
 
-def choose_config(option: Path | None, environment: Mapping[str, str], folder: Path, *, demo: bool | None) -> Choice:
+def choose_config(
+    option: Path | None, environment: Mapping[str, str], folder: Path, *, demo: bool | None, large: bool = False
+) -> Choice:
     """A config that is named must be there; the demo is the default where there is none at all."""
-    named = [(option, "--config")]
-    if environment.get("TIERWISE_CONFIG"):
-        named.append((Path(environment["TIERWISE_CONFIG"]), "TIERWISE_CONFIG"))
-    for path, source in named:
-        if path is not None:
-            if not (folder / path).is_file():
-                raise Misused(f"{source}: there is no file {path}; `tierwise init` writes one")
-            return Choice(config=folder / path, demo=bool(demo))
-    if (folder / "tierwise.yaml").is_file():
-        return Choice(config=folder / "tierwise.yaml", demo=bool(demo))
-    if demo is False:
+    config = _existing(option, environment, folder)
+    if config is None and demo is False:
         raise Misused(
-            "--no-demo needs a config: name one with --config FILE, or write ./tierwise.yaml (`tierwise init` does it)"
+            "--no-demo needs a config: name one with --config FILE, or let `tierwise init` write ./tierwise.yaml"
         )
-    return Choice(config=None, demo=True)
+    with_demo = config is None if demo is None else demo
+    if large and not with_demo:
+        raise Misused("--large is about the demo's models: add --demo, or leave it out")
+    return Choice(config=config, demo=with_demo)
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,8 @@ class Address:
     @property
     def url(self) -> str:
         """For a client on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-        return (
-            f"http://[{host}]:{self.port}"
-            if host.count(":") > 1 and "[" not in host
-            else f"http://{host}:{self.port}"
-        )
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 def choose_address(
@@ -80,6 +72,17 @@ def must_be_guarded(host: str) -> bool:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return True
+
+
+def _existing(option: Path | None, environment: Mapping[str, str], folder: Path) -> Path | None:
+    from_environment = Path(environment["TIERWISE_CONFIG"]) if environment.get("TIERWISE_CONFIG") else None
+    for path, source in ((option, "--config"), (from_environment, "TIERWISE_CONFIG")):
+        if path is not None:
+            if not (folder / path).is_file():
+                raise Misused(f"{source}: there is no file {path}; `tierwise init` writes one")
+            return folder / path
+    default = folder / "tierwise.yaml"
+    return default if default.is_file() else None
 
 
 def _server_section(config_text: str | None) -> dict[str, Any]:

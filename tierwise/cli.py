@@ -26,6 +26,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001  Typer hands it over so
 
 @app.callback()
 def _tierwise(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -34,6 +35,7 @@ def _tierwise(
 
 @app.command()
 def up(
+    *,
     config: Annotated[
         Path | None, typer.Option(help="The config; else TIERWISE_CONFIG, else ./tierwise.yaml.")
     ] = None,

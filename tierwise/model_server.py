@@ -30,9 +30,7 @@ def main() -> None:
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
     params.n_gpu_layers = 0
-    params.no_extra_bufts = (
-        True  # repacked weights cost 600 MB with the larger model, and are no faster on one thread
-    )
+    params.no_extra_bufts = True  # repacked weights: 600 MB more with the larger model, and no faster
     params.cache_ram_mib = 128  # of earlier prompts; the default may grow to 8 GB
     params.use_jinja = True  # the model's own chat template, tools included
     params.endpoint_metrics = True

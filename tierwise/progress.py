@@ -1,4 +1,4 @@
-"""What `tierwise up` says: a line a part as it gets ready, then all that one needs to begin. Plain where there is no terminal."""
+"""What `tierwise up` says while it starts and runs. Plain text where there is no terminal."""
 
 import json
 import shlex
@@ -40,11 +40,8 @@ class Progress:
 
 
 def curl_line(url: str) -> str:
-    body = {
-        "model": "auto",
-        "messages": [{"role": "user", "content": "Name three primary colours."}],
-        "max_tokens": 40,
-    }
+    question = {"role": "user", "content": "Name three primary colours."}
+    body = {"model": "auto", "messages": [question], "max_tokens": 40}
     return f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{json.dumps(body)}'"
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +52,15 @@ def up(options: Options, environment: Mapping[str, str] = os.environ, progress: 
     """Runs until it is told to stop; the exit code. 2: asked for what cannot be. 1: a part failed."""
     progress = progress or Progress()
     try:
-        choice = choose_config(options.config, environment, Path.cwd(), demo=options.demo)
-        address = _checked_address(options, environment, choice)
-        if options.large and not choice.demo:
-            raise Misused("--large is about the demo's models: add --demo, or leave it out")
+        choice = choose_config(options.config, environment, Path.cwd(), demo=options.demo, large=options.large)
+        address = _guarded_address(options, environment, choice)
     except Misused as error:
         progress.failed(str(error), None)
         return 2
     state = State(options.state)
     try:
         keep_open = state.open()
+        address = _free_address(address)
         system = _design(options, environment, choice, address, state)
     except CannotStart as error:
         progress.failed(str(error), None)
@@ -186,19 +185,23 @@ def _demo_parts(options: Options, state: State, ports: FreePorts, config: Path) 
     return [demo.model_part(model) for model in models]
 
 
-def _checked_address(options: Options, environment: Mapping[str, str], choice: Choice) -> Address:
+def _guarded_address(options: Options, environment: Mapping[str, str], choice: Choice) -> Address:
     text = choice.config.read_text(errors="replace") if choice.config else None
     address = choose_address(options.host, options.port, environment, text)
     if must_be_guarded(address.host) and not (options.insecure or environment.get("TIERWISE_ADMIN_TOKEN")):
         raise Misused(
-            f"{address.host} can be reached from other machines: set TIERWISE_ADMIN_TOKEN and the config's auth.required, "
-            "or say --insecure if something in front of it guards it"
+            f"{address.host} can be reached from other machines: set TIERWISE_ADMIN_TOKEN and the config's "
+            "auth.required, or say --insecure if something in front of it guards it"
         )
+    return address
+
+
+def _free_address(address: Address) -> Address:
     if address.port == 0:
         return Address(address.host, FreePorts().take(host=address.host))
     if not is_free(address.port, address.host):
         by = holder(address.port)
-        raise Misused(
+        raise CannotStart(
             f"port {address.port} is in use{f' (by {by})' if by else ''}; stop it or choose another: "
             "tierwise up --port 0 takes a free one"
         )
@@ -244,9 +247,9 @@ def _signals(progress: Progress) -> tuple[asyncio.Event, asyncio.Event]:
     return stop, hurry
 
 
-async def _unless(stop: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> bool:
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
     """Did the work end by itself? Otherwise it was cancelled as `stop` was set."""
-    working = asyncio.ensure_future(work)
+    working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
