@@ -204,9 +204,7 @@ def from_tree(tree: Any, environment: Mapping[str, str]) -> Policy:
     """
     if not isinstance(tree, dict):
         kind = "empty" if tree is None else f"a {type(tree).__name__}"
-        raise PolicyFault(
-            [f"the file is {kind}: it must be a mapping that starts with `tiers:` and `backends:`"]
-        )
+        raise PolicyFault([f"the file is {kind}: it must be a mapping that starts with `tiers:` and `backends:`"])
     missing: list[str] = []
     replaced = _replace(tree, "", environment, missing)
     if missing:

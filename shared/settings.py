@@ -17,9 +17,7 @@ class MissingSetting(Exception):
 def required(environment: Mapping[str, str], name: str, example: str) -> str:
     value = environment.get(name, "")
     if not value:
-        raise MissingSetting(
-            f"{name} is not set; for example {name}={example}. `tierwise up` sets it for you."
-        )
+        raise MissingSetting(f"{name} is not set; for example {name}={example}. `tierwise up` sets it for you.")
     return value
 
 
@@ -38,14 +36,10 @@ class DatabaseSettings(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> DatabaseSettings:
-        url = required(
-            environment, "TIERWISE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/tierwise"
-        )
+        url = required(environment, "TIERWISE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/tierwise")
         scheme, _, rest = url.partition("://")
         if scheme.split("+")[0] not in {"postgresql", "postgres"}:
-            raise MissingSetting(
-                f"TIERWISE_DATABASE_URL starts with {scheme}://; Tierwise needs postgresql://"
-            )
+            raise MissingSetting(f"TIERWISE_DATABASE_URL starts with {scheme}://; Tierwise needs postgresql://")
         return cls(f"postgresql+asyncpg://{rest}")
 
 
@@ -57,6 +51,4 @@ class OpsSettings(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> OpsSettings:
-        return cls(
-            environment.get("TIERWISE_OPS_HOST", "127.0.0.1"), int(environment.get("TIERWISE_OPS_PORT", "0"))
-        )
+        return cls(environment.get("TIERWISE_OPS_HOST", "127.0.0.1"), int(environment.get("TIERWISE_OPS_PORT", "0")))

@@ -1,0 +1,79 @@
+"""Decode, decide, publish: a request comes in, a plan or a refusal goes out. Nothing is kept in between."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from services.classifier import core, features
+from services.classifier.book import Book, compile_policy
+from services.classifier.metrics import Counts
+from shared.contracts import Frame, PlanRefused, Refusal, RequestPlanned, RequestReceived
+from shared.contracts import caller_inbox, encode, inbox, pack, unpack
+from shared.hotbus import NO_RESPONDERS, HotBus
+from shared.policy import Policy
+
+_request = msgspec.msgpack.Decoder(RequestReceived)
+_DISPATCH: Final = RequestPlanned.subject.encode()
+
+NO_POLICY: Final = Refusal(503, "no_policy", "no policy is in force yet; try again in a moment",
+                           "server_error", retry_after_s=1)  # fmt: skip
+NO_DISPATCHER: Final = Refusal(503, "no_dispatcher", "no dispatcher is running; try again in a moment",
+                               "server_error", retry_after_s=1)  # fmt: skip
+BROKEN: Final = Refusal(500, "internal_error", "the classifier failed on this request; its log has the cause",
+                        "server_error")  # fmt: skip
+
+
+class Handlers:
+    """The classifier's subscriptions. `on_policy` gives it the book by which it decides."""
+
+    def __init__(self, bus: HotBus, instance: str, counts: Counts) -> None:
+        self._bus = bus
+        self._instance = instance
+        self._prefix_length = len(inbox(instance, ""))
+        self._counts = counts
+        self._book: Book | None = None
+
+    async def start(self) -> None:
+        # The request's id is part of the reply subject, so a 503 there says whom to tell, and nothing is remembered.
+        await self._bus.subscribe(inbox(self._instance, "*"), self._on_undelivered)
+        self._requests = await self._bus.subscribe(
+            f"{RequestReceived.subject}.*", self._on_request, queue="classifier"
+        )
+
+    async def stop(self) -> None:
+        await self._bus.unsubscribe(self._requests)
+
+    def on_policy(self, policy: Policy, version: int) -> None:
+        self._book = compile_policy(policy, version)
+
+    def _on_request(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
+        head, body = unpack(payload)
+        received = _request.decode(head)
+        book = self._book
+        if book is None:
+            self._refuse(received.request_id, PlanRefused(NO_POLICY, received.send))
+            return
+        try:
+            answer = core.decide(received, features.read(body, received.body_bytes), book)
+        except features.BadRequest as bad:
+            answer = PlanRefused(bad.refusal, received.send, policy_version=book.version)
+        except Exception:
+            self._refuse(received.request_id, PlanRefused(BROKEN, received.send, policy_version=book.version))
+            raise
+        if isinstance(answer, PlanRefused):
+            self._counts.refused(answer)
+            self._refuse(received.request_id, answer)
+            return
+        self._counts.planned(answer)
+        body_to_go = b"" if received.framed else body
+        self._bus.publish(_DISPATCH, pack(answer, body_to_go), inbox(self._instance, received.request_id).encode())
+
+    def _on_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
+        if status == NO_RESPONDERS:
+            self._refuse(subject[self._prefix_length :].decode(), PlanRefused(NO_DISPATCHER))
+
+    def _refuse(self, request_id: str, refused: PlanRefused) -> None:
+        frame = bytes((Frame.REFUSED, refused.send)) + encode(refused)
+        self._bus.publish(caller_inbox(request_id).encode(), frame)

@@ -1,0 +1,99 @@
+"""The backends of a policy as things that can be called: an address, a key, a price, how much they hold now.
+
+The one place where `${NAME}` in `api_key` and `base_url` becomes a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+from services.dispatcher.upstream import Origin, header_lines
+from shared.policy import Backend, Policy, PolicyFault, resolve
+from shared.prices import Price
+
+VERSIONS_KEPT = 2  # a plan made under the last version is still carried out under it
+_FREE = Price(0, 0, 0)
+
+
+class Target:
+    """One backend of one policy version. `in_flight` is this dispatcher's own count."""
+
+    __slots__ = ("cap_field", "fault", "in_flight", "max_concurrent", "model", "name", "origin", "price",
+                 "thinking", "tier")  # fmt: skip
+
+    def __init__(self, backend: Backend, origin: Origin | None, fault: str) -> None:
+        self.name = backend.name
+        self.tier = backend.tier
+        self.model = backend.model
+        self.price = backend.price.in_nano_usd() if backend.price is not None else _FREE
+        self.max_concurrent = backend.max_concurrent
+        self.thinking = backend.thinking
+        self.cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
+        self.in_flight = 0
+        self.origin = origin  # None: `fault` says what its configuration lacks here
+        self.fault = fault
+
+    @property
+    def is_full(self) -> bool:
+        return self.in_flight >= self.max_concurrent
+
+
+class Backends:
+    """The last versions of the policy, by version. Connections live on where a backend did not change."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._versions: dict[int, dict[str, Target]] = {}
+        self._origins: dict[tuple[str, bytes], Origin] = {}
+        self._ssl: ssl.SSLContext | None = None
+
+    def publish(self, policy: Policy, version: int) -> None:
+        targets = {backend.name: self._target(backend) for backend in policy.backends}
+        previous = self._versions.get(max(self._versions, default=0), {})
+        for name, target in targets.items():
+            if name in previous:
+                target.in_flight = previous[name].in_flight
+        self._versions[version] = targets
+        for old in sorted(self._versions)[:-VERSIONS_KEPT]:
+            del self._versions[old]
+        used = {id(target.origin) for targets in self._versions.values() for target in targets.values()}
+        for key, origin in list(self._origins.items()):
+            if id(origin) not in used:
+                del self._origins[key]
+                origin.close_when_idle()
+
+    def of(self, version: int) -> dict[str, Target] | None:
+        """The targets by name; None for a version that is not known (any more, or yet)."""
+        return self._versions.get(version)
+
+    @property
+    def faults(self) -> list[str]:
+        latest = self._versions.get(max(self._versions, default=0), {})
+        return [target.fault for target in latest.values() if target.fault]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(origin.close() for origin in self._origins.values()))
+
+    def _target(self, backend: Backend) -> Target:
+        try:
+            url = resolve(backend.url, self._environment).rstrip("/")
+            key = resolve(backend.api_key, self._environment)
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            lines = header_lines(headers)
+            return Target(backend, self._origin(url, lines, backend.max_concurrent), "")
+        except PolicyFault as fault:
+            return Target(backend, None, f"backend {backend.name}: {fault}")
+        except ValueError:
+            # Its message may hold the value.
+            return Target(backend, None, f"backend {backend.name}: its base_url or api_key cannot be used in a request")
+
+    def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
+        origin = self._origins.get((url, headers))
+        if origin is None:
+            if url.startswith("https://") and self._ssl is None:
+                self._ssl = ssl.create_default_context()
+            origin = Origin(url, headers=headers, max_connections=max_connections, ssl_context=self._ssl)
+            self._origins[url, headers] = origin
+        return origin

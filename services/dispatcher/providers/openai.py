@@ -1,0 +1,182 @@
+"""The OpenAI chat wire, from our side: what we change in a request, and what we read of an answer. Pure.
+
+Spoken by OpenAI, Mistral, Groq, Together, Fireworks, vLLM, Ollama and llama.cpp. The body goes up as its top-level
+keys' raw bytes, so that fields which Tierwise doesn't know survive; the list of what may change is closed:
+`model`, `stream_options.include_usage`, an injected output cap, `metadata.tierwise_*`, thinking switches.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+PATH: Final = b"/chat/completions"
+_OURS: Final = "tierwise_"
+_TRUE: Final = Raw(b"true")
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_encoder = msgspec.json.Encoder()
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What one backend needs changed. `model` is the backend's own name of it."""
+
+    model: str
+    ask_for_usage: bool = False
+    output_cap: int = 0  # 0: none
+    cap_field: str = "max_tokens"
+    thinking: bool | None = None  # None: as the caller has it
+
+
+def rewrite(body: bytes, changes: Changes) -> bytes:
+    """`body` with exactly `changes` made to it. Raises msgspec.DecodeError where it is no JSON object."""
+    fields = _fields.decode(body)
+    fields["model"] = Raw(_encoder.encode(changes.model))
+    if changes.ask_for_usage:
+        fields["stream_options"] = _with_usage(fields.get("stream_options"))
+    if changes.output_cap:
+        fields[changes.cap_field] = Raw(b"%d" % changes.output_cap)
+    if changes.thinking is not None:
+        fields["chat_template_kwargs"] = _with_thinking(
+            fields.get("chat_template_kwargs"), thinking=changes.thinking
+        )
+    metadata = fields.get("metadata")
+    if metadata is not None and b"tierwise" in bytes(metadata):
+        kept = _without_ours(metadata)
+        if kept is None:
+            del fields["metadata"]
+        else:
+            fields["metadata"] = kept
+    return _encoder.encode(fields)
+
+
+def _with_usage(options: Raw | None) -> Raw:
+    present = _object(options)
+    present["include_usage"] = _TRUE
+    return Raw(_encoder.encode(present))
+
+
+def _with_thinking(arguments: Raw | None, *, thinking: bool) -> Raw:
+    present = _object(arguments)
+    present["enable_thinking"] = Raw(b"true" if thinking else b"false")
+    return Raw(_encoder.encode(present))
+
+
+def _without_ours(metadata: Raw) -> Raw | None:
+    """The caller's metadata without the keys that were meant for us; None where nothing else was there."""
+    try:
+        present = _fields.decode(metadata)
+    except msgspec.DecodeError:  # not an object: nothing of ours in it
+        return metadata
+    kept = {key: value for key, value in present.items() if not key.startswith(_OURS)}
+    if len(kept) == len(present):
+        return metadata
+    return Raw(_encoder.encode(kept)) if kept else None
+
+
+def _object(raw: Raw | None) -> dict[str, Raw]:
+    if raw is None or bytes(raw) == b"null":
+        return {}
+    return _fields.decode(raw)
+
+
+# Answers ----------------------------------------------------------------------------------------------------
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens as the provider bills them. `input` includes the cached ones."""
+
+    input: int
+    cached_input: int
+    output: int
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class UsageFields(msgspec.Struct, gc=False):
+    """`usage` of an answer or of a stream's last chunk."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+    def usage(self) -> Usage | None:
+        """None where the provider sent numbers that cannot be: they must not become money."""
+        if self.prompt_tokens is None:
+            return None
+        details = self.prompt_tokens_details
+        cached = (details.cached_tokens or 0) if details is not None else 0
+        output = self.completion_tokens or 0
+        if not 0 <= cached <= self.prompt_tokens or output < 0:
+            return None
+        return Usage(self.prompt_tokens, cached, output)
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: UsageFields | None = None
+
+
+class _ErrorBody(msgspec.Struct, gc=False):
+    error: Any = None
+    message: Any = None
+    detail: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_error = msgspec.json.Decoder(_ErrorBody)
+
+
+class MalformedAnswer(Exception):
+    """A 200 whose body is no JSON object: as bad as no answer."""
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """What a whole answer cost; None where it does not say. Raises MalformedAnswer."""
+    try:
+        answer = _answer.decode(body)
+    except msgspec.ValidationError:
+        try:
+            _fields.decode(body)  # JSON with a `usage` that is none
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise MalformedAnswer from error
+        return None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedAnswer from error
+    return answer.usage.usage() if answer.usage is not None else None
+
+
+class UpstreamError(msgspec.Struct, frozen=True):
+    """A provider's error in the words that may be shown to the caller."""
+
+    message: str
+    type: str = ""
+    code: str = ""
+    param: str = ""
+
+
+MAX_MESSAGE: Final = 2000
+
+
+def read_error(body: bytes) -> UpstreamError:
+    """OpenAI's shape, or what is close to it (`message`, `detail`), or the text itself. Never raises."""
+    try:
+        found = _error.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return UpstreamError(body[:MAX_MESSAGE].decode("utf-8", "replace").strip())
+    error = found.error if found.error is not None else (found.message or found.detail)
+    if isinstance(error, dict):
+        return UpstreamError(
+            str(error.get("message") or "")[:MAX_MESSAGE],
+            _text(error.get("type")),
+            _text(error.get("code")),
+            _text(error.get("param")),
+        )
+    return UpstreamError(_text(error)[:MAX_MESSAGE])
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,183 @@
+"""All flights of this process: begins them, hands each what arrives for it, ends those that are late.
+
+One sweeper watches every deadline; a request costs no task and no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from services.dispatcher.backends import Backends
+from services.dispatcher.flight import Flight
+from services.dispatcher.journal import UsageJournal
+from services.dispatcher.metrics import Counts
+from shared.contracts import (
+    CallerLeft,
+    CreditGranted,
+    Frame,
+    PlanRefused,
+    Refusal,
+    RequestPlanned,
+    RequestUsage,
+    caller_inbox,
+    encode,
+    inbox,
+    unpack,
+)
+from shared.hotbus import HotBus
+from shared.policy import Policy
+
+MAX_FLIGHTS: Final = 10_000
+SWEEP_EVERY_S: Final = 0.1
+UNKNOWN_POLICY_WAITS_S: Final = 1.0  # a plan may be quicker than the policy it was made under
+LEFT_REMEMBERED_S: Final = 5.0  # a caller's leaving may be quicker than its plan
+END_AFTER_DONE_S: Final = 1.0  # how long a provider may take to end a response after [DONE]
+
+_plan = msgspec.msgpack.Decoder(RequestPlanned)
+_credit = msgspec.msgpack.Decoder(CreditGranted)
+
+STOPPING: Final = Refusal(503, "restarting", "this dispatcher is stopping; send the request again",
+                          "server_error", retry_after_s=1)  # fmt: skip
+
+
+class Tower:
+    def __init__(self, bus: HotBus, instance: str, backends: Backends, journal: UsageJournal, counts: Counts) -> None:
+        self._bus = bus
+        self._instance = instance
+        self._prefix_length = len(inbox(instance, ""))
+        self._backends = backends
+        self._journal = journal
+        self._counts = counts
+        self._flights: dict[bytes, Flight] = {}
+        self._parked: list[tuple[float, RequestPlanned, bytes]] = []
+        self._left: dict[bytes, float] = {}
+        self._ending: deque[tuple[float, Flight]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed: asyncio.Event = asyncio.Event()
+
+    async def start(self) -> None:
+        await self._bus.subscribe(inbox(self._instance, "*"), self._on_frame)
+        await self._bus.subscribe(f"{CallerLeft.subject}.*", self._on_caller_left)
+        self._bus.on_lost(self._on_bus_lost)
+        self._plans = await self._bus.subscribe(RequestPlanned.subject, self._on_plan, queue="dispatcher")
+        self._sweep()
+
+    async def stop(self, within_s: float) -> None:
+        """Takes no more plans, lets flights land for `within_s` seconds, and ends the rest with an answer."""
+        await self._bus.unsubscribe(self._plans)
+        deadline = self.time() + within_s
+        while self._flights and self.time() < deadline:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), deadline - self.time())
+            except TimeoutError:
+                break
+        for flight in list(self._flights.values()):
+            flight.stop(STOPPING)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def held(self) -> Iterable[str]:
+        """The ids of all requests that this process has in hand."""
+        yield from (flight.plan.request_id for flight in self._flights.values())
+        yield from (plan.request_id for _, plan, _ in self._parked)
+
+    def on_policy(self, policy: Policy, version: int) -> None:
+        self._backends.publish(policy, version)
+        parked, self._parked = self._parked, []
+        for _, plan, body in parked:
+            self._begin(plan, body)
+
+    # What a flight asks for ---------------------------------------------------------------------------------
+
+    def send(self, request_id: bytes, frame: bytes) -> None:
+        text = request_id.decode()
+        self._bus.publish(caller_inbox(text).encode(), frame, inbox(self._instance, text).encode())
+
+    def record(self, usage: RequestUsage) -> None:
+        self._counts.finished(usage)
+        self._journal.record(usage)
+
+    def landed(self, flight: Flight) -> None:
+        if self._flights.pop(flight.request_id, None) is not None and not self._flights:
+            self._changed.set()
+        if flight.exchange is not None:
+            self._ending.append((self.time() + END_AFTER_DONE_S, flight))
+
+    def time(self) -> float:
+        return self._bus.time()
+
+    # What the bus brings ------------------------------------------------------------------------------------
+
+    def _on_plan(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
+        head, body = unpack(payload)
+        plan = _plan.decode(head)
+        request_id = plan.request_id.encode()
+        if self._left.pop(request_id, None) is not None:
+            return
+        if self._journal.is_full:
+            self._refuse(plan, "ledger_behind", "usage cannot be recorded at the moment")
+        elif len(self._flights) >= MAX_FLIGHTS:
+            self._refuse(plan, "overloaded", "this dispatcher carries as many requests as it may")
+        else:
+            self._begin(plan, body)
+
+    def _begin(self, plan: RequestPlanned, body: bytes) -> None:
+        targets = self._backends.of(plan.policy_version)
+        if targets is None:
+            self._parked.append((self.time() + UNKNOWN_POLICY_WAITS_S, plan, body))
+            return
+        flight = Flight(plan, body, targets, self)
+        self._flights[flight.request_id] = flight
+        flight.begin()
+
+    def _on_frame(self, subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
+        flight = self._flights.get(subject[self._prefix_length :])
+        if flight is None or len(payload) < 2:
+            return
+        if payload[0] == Frame.CREDIT:
+            flight.on_credit(_credit.decode(payload[2:]).chunks)
+        elif payload[0] == Frame.BODY:
+            flight.on_body_frame(payload[2:])
+
+    def _on_caller_left(self, subject: bytes, _reply: bytes, _payload: bytes, _status: bytes) -> None:
+        request_id = subject[len(CallerLeft.subject) + 1 :]
+        flight = self._flights.get(request_id)
+        if flight is not None:
+            flight.cancel()
+        else:
+            self._left[request_id] = self.time() + LEFT_REMEMBERED_S
+
+    def _on_bus_lost(self) -> None:
+        """Every ingress has told its callers that these requests failed: nobody waits for their answers."""
+        self._parked.clear()
+        for flight in list(self._flights.values()):
+            flight.cancel()
+
+    def _sweep(self) -> None:
+        now = self.time()
+        for flight in [flight for flight in self._flights.values() if now >= flight.deadline]:
+            flight.expire()
+        if self._parked:
+            late = [plan for until, plan, _ in self._parked if now >= until]
+            self._parked = [parked for parked in self._parked if now < parked[0]]
+            for plan in late:
+                self._refuse(plan, "unknown_policy", f"policy version {plan.policy_version} has not arrived here")
+        while self._ending and now >= self._ending[0][0]:
+            exchange = self._ending.popleft()[1].exchange
+            if exchange is not None:
+                exchange.cancel()
+        if self._left:
+            self._left = {request_id: until for request_id, until in self._left.items() if now < until}
+        self._journal.sweep(now)
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
+
+    def _refuse(self, plan: RequestPlanned, code: str, why: str) -> None:
+        refusal = Refusal(503, code, f"{why}; try again in a moment", "server_error", retry_after_s=1)
+        refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
+        self.send(plan.request_id.encode(), bytes((Frame.REFUSED, plan.send)) + encode(refused))
