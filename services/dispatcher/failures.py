@@ -1,0 +1,54 @@
+"""How a call of a backend can fail without an answer. Values: they are handed to `Call.on_failure`, not raised.
+
+UpstreamFailure
+├── Busy             every connection is taken, and so is the queue for them
+├── ConnectFailed    refused, unreachable, no such name, TLS
+├── TimedOut         in which phase says `phase`
+├── Disconnected     the connection ended before the answer did; `began`: a part of it had come
+├── ProtocolBroken   what came is not HTTP, or more of it than we take
+└── CallbackRaised   our own code raised while it was told of the answer; the backend is not to blame
+
+A message names the backend's host and port, never a path, a header or a body: those hold keys and prompts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Phase = Literal["connect", "first_byte", "between_bytes", "total"]
+
+
+class UpstreamFailure(Exception):
+    """A backend that did not answer, or not to the end."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class Busy(UpstreamFailure):
+    pass
+
+
+class ConnectFailed(UpstreamFailure):
+    pass
+
+
+class TimedOut(UpstreamFailure):
+    def __init__(self, message: str, phase: Phase) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class Disconnected(UpstreamFailure):
+    def __init__(self, message: str, *, began: bool) -> None:
+        super().__init__(message)
+        self.began = began
+
+
+class ProtocolBroken(UpstreamFailure):
+    pass
+
+
+class CallbackRaised(UpstreamFailure):
+    pass
