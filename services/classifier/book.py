@@ -1,0 +1,144 @@
+"""What a decision needs to know of a policy, worked out once per version: names, order, prices, capabilities.
+
+Not here: the decision (core.py), and the policy's own faults (shared/policy.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fnmatch import translate
+from typing import Final
+
+import msgspec
+
+from shared.contracts import CATEGORIES
+from shared.policy import Backend, Policy
+from shared.prices import Price
+
+CHEAP: Final = "auto:cheap"
+QUALITY: Final = "auto:quality"
+CHOOSE: Final = frozenset({"", "auto", "default", CHEAP, QUALITY})  # a model's name where Tierwise is to choose
+
+EASY: Final = frozenset({"extraction", "summarisation", "classification"})
+WITHOUT_ADAPTER: Final = frozenset({"anthropic", "gemini"})  # the dispatcher speaks to the others
+
+_NAMES_TOLD: Final = 60  # in a refusal; a policy may list thousands of adapters
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """A backend as decisions see it."""
+
+    name: str
+    tier: int  # its place, the cheapest is 0
+    price: Price
+    context_window: int  # tokens; 0: not known
+    capabilities: frozenset[str] | None  # None: not known, so nothing is ruled out
+    unfit: str = ""  # why nobody can be sent there under this policy; empty: they can
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """The only backends that a name in `model` allows."""
+
+    backends: tuple[Listed, ...]
+    reason: str  # pin, lora
+
+
+class Alias(msgspec.Struct, frozen=True):
+    matches: Callable[[str], re.Match[str] | None]
+    target: str
+
+
+class Book(msgspec.Struct, frozen=True):
+    """A policy, made for deciding. Nothing in it changes."""
+
+    version: int
+    tiers: tuple[str, ...]
+    rank: dict[str, int]  # a tier's place by its name
+    by_tier: tuple[tuple[Listed, ...], ...]
+    backends: dict[str, Listed]
+    pins: dict[str, Pin]
+    aliases: tuple[Alias, ...]  # the first that matches counts
+    tier_of: dict[str, int]  # every category has one
+    baseline: Listed
+    observe: bool
+    known_names: str  # for refusals
+
+
+def compile_policy(policy: Policy, version: int) -> Book:
+    """The policy as a book. It must have passed shared/policy.py's checks: every tier is known and has a backend.
+
+    A category that the policy does not name goes to the cheapest tier if it is easy, to the last one otherwise.
+    """
+    rank = {tier: place for place, tier in enumerate(policy.tiers)}
+    listed = {backend.name: _listed(backend, rank) for backend in policy.backends}
+    by_tier = tuple(tuple(one for one in listed.values() if one.tier == place) for place in range(len(policy.tiers)))
+    last = len(policy.tiers) - 1
+    return Book(
+        version=version,
+        tiers=policy.tiers,
+        rank=rank,
+        by_tier=by_tier,
+        backends=listed,
+        pins=_pins(policy, listed),
+        aliases=tuple(
+            Alias(re.compile(translate(pattern)).match, target) for pattern, target in policy.aliases.items()
+        ),
+        tier_of={
+            category: rank[policy.categories[category]]
+            if category in policy.categories
+            else 0
+            if category in EASY
+            else last
+            for category in CATEGORIES
+        },
+        baseline=listed[policy.savings.baseline] if policy.savings.baseline else _dearest(by_tier[last]),
+        observe=policy.routing.mode == "observe",
+        known_names=_known_names(policy),
+    )
+
+
+def _listed(backend: Backend, rank: dict[str, int]) -> Listed:
+    unfit = ""
+    if backend.provider in WITHOUT_ADAPTER:
+        unfit = f"no adapter for {backend.provider} yet"
+    elif backend.price is None:
+        unfit = "no price is known for it"
+    return Listed(
+        name=backend.name,
+        tier=rank[backend.tier],
+        price=backend.price.in_nano_usd() if backend.price else Price(0, 0, 0),
+        context_window=backend.context_window,
+        capabilities=None if backend.capabilities is None else frozenset(backend.capabilities),
+        unfit=unfit,
+    )
+
+
+def _pins(policy: Policy, listed: dict[str, Listed]) -> dict[str, Pin]:
+    """Every name that pins. A backend's own name is stronger than a model's, and that than an adapter's."""
+    models: dict[str, list[Listed]] = {}
+    adapters: dict[str, list[Listed]] = {}
+    for backend in policy.backends:
+        models.setdefault(backend.model, []).append(listed[backend.name])
+        for adapter in backend.lora_adapters:
+            adapters.setdefault(adapter, []).append(listed[backend.name])
+    pins = {name: Pin(tuple(those), "lora") for name, those in adapters.items()}
+    pins |= {name: Pin(tuple(those), "pin") for name, those in models.items()}
+    pins |= {name: Pin((one,), "pin") for name, one in listed.items()}
+    return pins
+
+
+def _dearest(backends: tuple[Listed, ...]) -> Listed:
+    return max(backends, key=lambda one: (one.price.input + one.price.output, one.name))
+
+
+def _known_names(policy: Policy) -> str:
+    names = ["auto", CHEAP, QUALITY, *policy.tiers]
+    names += [backend.name for backend in policy.backends]
+    names += [backend.model for backend in policy.backends]
+    names += [adapter for backend in policy.backends for adapter in backend.lora_adapters]
+    names += policy.aliases
+    distinct = list(dict.fromkeys(names))
+    more = len(distinct) - _NAMES_TOLD
+    told = ", ".join(distinct[:_NAMES_TOLD])
+    return f"{told} and {more} more" if more > 0 else told

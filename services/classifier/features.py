@@ -1,0 +1,331 @@
+"""What is asked? A chat body, checked as a whole and read down to what a decision needs; not the decision.
+
+The body itself goes on unread and unchanged: nothing here re-encodes it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from shared.contracts import Refusal
+from shared.money import nano_usd
+
+# Of the task we read its ends: instructions stand before or after a pasted document, seldom inside it.
+SYSTEM_HEAD: Final = 600
+SYSTEM_TAIL: Final = 300
+USER_HEAD: Final = 400
+USER_TAIL: Final = 300
+
+BYTES_PER_TOKEN: Final = 4  # English prose and code come to 3.5 to 4.5 with every common tokenizer
+TOKENS_PER_MESSAGE: Final = 4  # the chat template's marks around a message
+TOKENS_PER_IMAGE: Final = 1_100  # a picture of 1024 x 1024 at OpenAI's and Qwen-VL's rates
+
+_LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body names
+_DEAREST_USD: Final = 1_000_000_000
+
+
+class BadRequest(Exception):
+    """The body is no chat request; `refusal` says so to its sender."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A chat request as the decision sees it. Empty, zero or -1 (cost): the caller did not say."""
+
+    model: str
+    service: str
+    priority: str
+    category: str
+    tier: str
+    max_cost_nano_usd: int
+    system: str  # the ends of the system prompt, at most SYSTEM_HEAD + SYSTEM_TAIL characters and a line break
+    user: str  # the ends of the last user turn, likewise
+    user_chars: int  # how long that turn was before it was cut
+    input_tokens: int  # estimated: bytes of all texts, tools and schemas by four, and a rate an image
+    output_cap: int  # the larger of max_tokens and max_completion_tokens: a backend may heed either
+    choices: int
+    messages: int
+    needs: tuple[str, ...]  # of json_schema, tools, vision
+    offers_tools: bool
+    forces_tool: bool  # tool_choice names one function: the usual way to ask for a filled-in form
+    streamed: bool
+    usage_wanted: bool
+    temperature_zero: bool
+
+
+def read(payload: bytes, body_bytes: int) -> ChatRequest:
+    """Reads a chat body, or the head of a large one: `body_bytes` is the size of the whole.
+
+    All of `payload` is checked as JSON and UTF-8, also what no decision needs. Raises BadRequest, and nothing
+    else, for any bytes at all.
+    """
+    try:
+        # msgspec lets invalid UTF-8 pass in strings and keys that it skips; a backend would choke on them.
+        if not payload.isascii():
+            payload.decode()
+        body = _decode(payload)
+    except msgspec.ValidationError as error:
+        raise _mistyped(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise _malformed(payload, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _refuse(
+            "", f"The body is not valid UTF-8 (byte {error.start}). Encode it as UTF-8.", "invalid_json"
+        ) from None
+    except RecursionError:
+        raise _refuse("", "The body is nested too deeply. Send flatter JSON.", "invalid_json") from None
+    return _digest(body, max(0, body_bytes - len(payload)))
+
+
+# The wire ---------------------------------------------------------------------------------------------------
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str
+    text: str | UnsetType = UNSET
+    image_url: Raw | UnsetType = UNSET
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: list[Raw] | None = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    name: str
+
+
+class _ToolChoice(msgspec.Struct, gc=False):
+    type: str = "function"
+    function: _Named | None = None
+
+
+class _Tool(msgspec.Struct, gc=False):
+    type: str
+    function: Raw | UnsetType = UNSET
+
+
+class _ResponseFormat(msgspec.Struct, gc=False):
+    type: str
+    json_schema: Raw | UnsetType = UNSET
+
+
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    """OpenAI's metadata; keys that are not ours pass unread."""
+
+    tierwise_service: str | None = None
+    tierwise_priority: str | None = None
+    tierwise_category: str | None = None
+    tierwise_tier: str | None = None
+    tierwise_max_cost_usd: str | float | None = None
+
+
+_Tokens: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
+
+
+class _Body(msgspec.Struct, gc=False):
+    messages: Annotated[list[_Message], Meta(min_length=1)]
+    model: str | None = None
+    tools: list[_Tool] | None = None
+    functions: list[Raw] | None = None  # what tools were called before they were tools
+    tool_choice: str | _ToolChoice | None = None
+    response_format: _ResponseFormat | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: _Tokens = None
+    max_completion_tokens: _Tokens = None
+    temperature: float | None = None
+    seed: int | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    metadata: _Metadata | None = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
+    messages = body.messages
+    text_bytes = cut_bytes
+    images = 0
+    uses_tools = False
+    system: list[str] = []
+    user: str | list[_Part] | None = ""
+    for place, message in enumerate(messages):
+        content = message.content
+        role = message.role
+        if isinstance(content, str):
+            text_bytes += len(content) if content.isascii() else len(content.encode())
+        elif content is None:
+            if role != "assistant":
+                raise _refuse(
+                    f"messages[{place}].content",
+                    "is missing: only an assistant's message may go without. Send a text or a list of parts",
+                )
+        else:
+            for number, part in enumerate(content):
+                if part.type == "text":
+                    if part.text is UNSET:
+                        raise _refuse(
+                            f"messages[{place}].content[{number}].text", "is missing. Give the part a `text`"
+                        )
+                    text_bytes += len(part.text) if part.text.isascii() else len(part.text.encode())
+                elif part.image_url is not UNSET:
+                    images += 1
+        if role == "user":
+            user = content
+        elif role in {"system", "developer"}:
+            system.append(_text(content))
+        if message.tool_calls:
+            uses_tools = True
+            text_bytes += _size(message.tool_calls)
+        elif role == "tool":
+            uses_tools = True
+
+    needs: tuple[str, ...] = ()
+    response_format = body.response_format
+    # `json_object` is no json_schema: backends without grammars have it too, and the prompt must say JSON anyway.
+    if response_format is not None and response_format.type == "json_schema":
+        needs = ("json_schema",)
+        if response_format.json_schema is not UNSET:
+            text_bytes += memoryview(response_format.json_schema).nbytes
+    if body.tools:
+        text_bytes += _size([tool.function for tool in body.tools if tool.function is not UNSET])
+    if body.functions:
+        text_bytes += _size(body.functions)
+    offers_tools = bool(body.tools or body.functions)
+    if offers_tools or uses_tools:
+        needs = (*needs, "tools")
+    if images:
+        needs = (*needs, "vision")
+
+    service = priority = category = tier = ""
+    max_cost_nano_usd = -1
+    metadata = body.metadata
+    if metadata is not None:
+        service = _name(metadata.tierwise_service, "service")
+        priority = _name(metadata.tierwise_priority, "priority")
+        category = _name(metadata.tierwise_category, "category")
+        tier = _name(metadata.tierwise_tier, "tier")
+        max_cost_nano_usd = _max_cost(metadata.tierwise_max_cost_usd)
+
+    last = user if isinstance(user, str) else _text(user)
+    return ChatRequest(
+        model=body.model or "",
+        service=service,
+        priority=priority,
+        category=category,
+        tier=tier,
+        max_cost_nano_usd=max_cost_nano_usd,
+        system=_ends("\n".join(system), SYSTEM_HEAD, SYSTEM_TAIL) if system else "",
+        user=_ends(last, USER_HEAD, USER_TAIL),
+        user_chars=len(last),
+        input_tokens=-(-text_bytes // BYTES_PER_TOKEN)
+        + TOKENS_PER_MESSAGE * len(messages)
+        + TOKENS_PER_IMAGE * images,
+        output_cap=max(body.max_tokens or 0, body.max_completion_tokens or 0),
+        choices=body.n or 1,
+        messages=len(messages),
+        needs=needs,
+        offers_tools=offers_tools,
+        forces_tool=isinstance(body.tool_choice, _ToolChoice) and body.tool_choice.function is not None,
+        streamed=bool(body.stream),
+        usage_wanted=bool(body.stream and body.stream_options and body.stream_options.include_usage),
+        temperature_zero=body.temperature == 0,
+    )
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, str):
+        return content
+    if not content:
+        return ""
+    return "\n".join([part.text for part in content if part.type == "text" and part.text is not UNSET])
+
+
+def _ends(text: str, head: int, tail: int) -> str:
+    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
+
+
+def _size(raws: list[Raw]) -> int:
+    return sum([memoryview(raw).nbytes for raw in raws])
+
+
+def _name(value: str | None, key: str) -> str:
+    """A name from the metadata. It becomes a key of tables and of metrics, hence no line breaks and no novels."""
+    if not value:
+        return ""
+    if len(value) > _LONGEST_NAME or not value.isprintable():
+        raise _refuse(
+            f"metadata.tierwise_{key}", f"must be at most {_LONGEST_NAME} printable characters. Send a name"
+        )
+    return value
+
+
+def _max_cost(value: str | float | None) -> int:
+    if value is None or value == "":
+        return -1
+    usd = Decimal(-1)
+    if len(str(value)) <= _LONGEST_NAME:
+        with suppress(InvalidOperation):
+            usd = Decimal(str(value))
+    if not (usd.is_finite() and 0 <= usd <= _DEAREST_USD):
+        raise _refuse("metadata.tierwise_max_cost_usd", "must be an amount of US dollars. Send for example '0.01'")
+    return nano_usd(usd)
+
+
+# Refusals ---------------------------------------------------------------------------------------------------
+
+_ADVICE: Final = {
+    "messages": 'Send a list of at least one message like {"role": "user", "content": "…"}',
+    "model": "Send a model's name, or `auto`",
+    "tools": 'Send a list of tools like {"type": "function", "function": {…}}',
+    "tool_choice": 'Send `auto`, `none`, `required` or {"type": "function", "function": {"name": "…"}}',
+    "response_format": 'Send {"type": "json_schema", "json_schema": {…}}, {"type": "json_object"} or leave it out',
+    "stream": "Send true or false",
+    "stream_options": 'Send {"include_usage": true} or leave it out',
+    "max_tokens": "Send a whole number of at least 1, or leave it out",
+    "max_completion_tokens": "Send a whole number of at least 1, or leave it out",
+    "n": "Send a whole number from 1 to 128, or leave it out",
+    "metadata": "Send an object whose tierwise_ values are strings",
+}
+
+
+def _refuse(param: str, what: str, code: str = "invalid_request") -> BadRequest:
+    message = f"`{param}` {what}." if param else what
+    return BadRequest(Refusal(status=400, code=code, message=message, param=param))
+
+
+def _malformed(payload: bytes, what: str) -> BadRequest:
+    if not payload.strip():
+        return _refuse("", 'The body is empty. Send a JSON object with "model" and "messages".', "invalid_json")
+    where = what.removeprefix("JSON is malformed: ")
+    return _refuse("", f"The body is not valid JSON: {where}. Send one complete JSON object.", "invalid_json")
+
+
+def _mistyped(what: str) -> BadRequest:
+    """Msgspec's sentence (`Expected `int | null`, got `str` - at `$.max_tokens``) as ours, with its `param`."""
+    what, _, path = what.partition(" - at `")
+    param = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if what.startswith("Object missing required field `"):
+        field = what.rpartition("field `")[2].rstrip("`")
+        param = f"{param}.{field}" if param else field
+        what = "is missing"
+    elif not param:
+        return _refuse("", 'The body must be a JSON object with "model" and "messages".')
+    else:
+        what = f"is wrong: {what[:1].lower()}{what[1:]}".replace("`", "")
+    advice = _ADVICE.get(param.partition(".")[0].partition("[")[0], "Correct it, or leave it out")
+    return _refuse(param, f"{what}. {advice}")
