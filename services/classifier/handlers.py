@@ -9,8 +9,18 @@ import msgspec
 from services.classifier import core, features
 from services.classifier.book import Book, compile_policy
 from services.classifier.metrics import Counts
-from shared.contracts import Frame, PlanRefused, Refusal, RequestPlanned, RequestReceived
-from shared.contracts import caller_inbox, encode, inbox, pack, unpack
+from shared.contracts import (
+    Frame,
+    PlanRefused,
+    Refusal,
+    RequestPlanned,
+    RequestReceived,
+    caller_inbox,
+    encode,
+    inbox,
+    pack,
+    unpack,
+)
 from shared.hotbus import NO_RESPONDERS, HotBus
 from shared.policy import Policy
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from services.dispatcher.providers.openai import Usage, UsageFields, UpstreamError, read_error
+from services.dispatcher.providers.openai import UpstreamError, Usage, UsageFields, read_error
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"

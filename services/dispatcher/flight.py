@@ -56,9 +56,10 @@ class Tower(Protocol):
 
 class Flight(Call):
     __slots__ = (
-        "_attempt_started", "_attempts", "_backends", "_began_at", "_body", "_credit", "_failure", "_first_token_ms",
-        "_head_sent", "_over", "_parts", "_pending", "_received", "_recorded", "_remaining", "_retry_after_s", "_started_at_us",
-        "_stream", "_target", "_targets", "_tower", "_verdicts", "content_type", "deadline", "plan", "request_id", "status",
+        "_attempt_started", "_attempts", "_backends", "_began_at", "_body", "_credit", "_failure",
+        "_first_token_ms", "_head_sent", "_over", "_parts", "_pending", "_received", "_recorded", "_remaining",
+        "_retry_after_s", "_started_at_us", "_stream", "_target", "_targets", "_tower", "_verdicts",
+        "content_type", "deadline", "plan", "request_id", "status",
     )  # fmt: skip
 
     def __init__(self, plan: RequestPlanned, body: bytes, targets: dict[str, Target], tower: Tower) -> None:
@@ -231,7 +232,7 @@ class Flight(Call):
             if stream.finished:  # some providers end without [DONE]
                 self._finish_stream()
             else:
-                self._interrupted(stream, "its stream ended before the answer did")
+                self._interrupted("its stream ended before the answer did")
             return
         body = b"".join(self._parts)
         verdict = core.judge(self.status)
@@ -251,10 +252,10 @@ class Flight(Call):
         if self._recorded or self._over:
             return
         if self._stream is not None:
-            self._interrupted(self._stream, failure.message)
+            self._interrupted(str(failure))
             return
         never_sent = isinstance(failure, (Busy, ConnectFailed))
-        self._fail(Verdict.FAILED, failure.message, unknown=not never_sent)
+        self._fail(Verdict.FAILED, str(failure), unknown=not never_sent)
 
     def _fail(self, verdict: Verdict, why: str, *, unknown: bool = False) -> None:
         """This attempt gave nothing that can be passed on."""
@@ -293,11 +294,11 @@ class Flight(Call):
             block = stream.feed(data)
         except EventTooLarge:
             self._abort_upstream()
-            self._interrupted(stream, "it sent an event without end")
+            self._interrupted("it sent an event without end")
             return
         if stream.error is not None:
             self._abort_upstream()
-            self._interrupted(stream, stream.error.message or "it sent an error")
+            self._interrupted(stream.error.message or "it sent an error")
             return
         if not self._head_sent:
             self._parts.append(block)
@@ -329,7 +330,7 @@ class Flight(Call):
             last, decimal_usd(record.cost_nano_usd).encode(), decimal_usd(saved).encode(), DONE,
         ))  # fmt: skip
 
-    def _interrupted(self, stream: EventStream, why: str) -> None:
+    def _interrupted(self, why: str) -> None:
         """The stream broke: before its first content nobody noticed, afterwards the caller must."""
         if not self._head_sent:
             self._fail(Verdict.FAILED, why, unknown=True)
@@ -497,5 +498,3 @@ class Flight(Call):
     def _land(self) -> None:
         self._over = True
         self._tower.landed(self)
-
-

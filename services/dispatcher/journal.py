@@ -82,10 +82,8 @@ class UsageJournal:
         if not records:
             return []
         self._records = []
-        wires = []
-        for i in range(0, len(records), RECORDS_A_MESSAGE):
-            wires.append(self._keep(tuple(records[i : i + RECORDS_A_MESSAGE])))
-        return wires
+        starts = range(0, len(records), RECORDS_A_MESSAGE)
+        return [self._keep(tuple(records[i : i + RECORDS_A_MESSAGE])) for i in starts]
 
     def _keep(self, records: tuple[RequestUsage, ...]) -> bytes:
         self._next = n = self._next + 1

@@ -1,0 +1,118 @@
+"""Every route but the hot one: models, health, metrics, and their documentation, as a FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from services.ingress import errors
+from shared.contracts import Refusal
+from shared.ops import Readiness
+from shared.policy import Policy
+
+_CHAT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model", "messages"],
+                    "properties": {
+                        "model": {"type": "string", "example": "auto"},
+                        "messages": {"type": "array", "items": {"type": "object"}},
+                        "stream": {"type": "boolean"},
+                    },
+                    "additionalProperties": True,
+                }
+            }
+        },
+    }
+}
+
+
+class CurrentPolicy:
+    """The policy in force, as the watch brings it."""
+
+    def __init__(self) -> None:
+        self.policy: Policy | None = None
+        self.version = 0
+
+    def set(self, policy: Policy, version: int) -> None:
+        self.policy, self.version = policy, version
+
+
+def build_api(
+    current: CurrentPolicy, readiness: Readiness, registry: CollectorRegistry, mint: Callable[[], str]
+) -> FastAPI:
+    api = FastAPI(
+        title="Tierwise", summary="Each request to the cheapest model that is good enough.", version="0.1.0"
+    )
+
+    @api.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            message, code = f"there is no route {request.url.path}; see /docs for those that there are", "not_found"
+        elif error.status_code == 405:
+            message, code = f"{request.method} is not allowed on {request.url.path}; see /docs", "method_not_allowed"
+        else:
+            message, code = str(error.detail), "http_error"
+        return _refusal(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
+
+    @api.get("/v1/models", tags=["OpenAI"])
+    async def models() -> Response:
+        """`auto` and its variants, every tier, backend and LoRA adapter: what `model` may be."""
+        if current.policy is None:
+            refusal = errors.server_error(503, "no_policy", "no policy is in force yet; try again in a moment")
+            return _refusal(refusal, mint(), {"retry-after": "1"})
+        listed = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tierwise"} for name in _names(current.policy)
+        ]
+        return JSONResponse({"object": "list", "data": listed})
+
+    @api.post("/v1/chat/completions", tags=["OpenAI"], openapi_extra=_CHAT_BODY)
+    async def chat_completions() -> Response:
+        """OpenAI's chat completions, streamed and not. Answered by services/ingress/fast.py, ahead of this."""
+        raise AssertionError("fast.py takes this route")
+
+    @api.get("/healthz", tags=["operations"])
+    async def healthz() -> dict[str, str]:
+        """Alive."""
+        return {"status": "alive", "service": "ingress"}
+
+    @api.get("/readyz", tags=["operations"])
+    async def readyz() -> Response:
+        """Can serve, or what it waits for."""
+        waiting = readiness.waiting_for
+        return JSONResponse(
+            {"status": "waiting" if waiting else "ready", "service": "ingress", "waiting_for": waiting},
+            status_code=503 if waiting else 200,
+        )
+
+    @api.get("/metrics", tags=["operations"])
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return api
+
+
+def _names(policy: Policy) -> list[str]:
+    adapters = [adapter for backend in policy.backends for adapter in backend.lora_adapters]
+    backends = [backend.name for backend in policy.backends]
+    return list(dict.fromkeys(["auto", "auto:cheap", "auto:quality", *policy.tiers, *backends, *adapters]))
+
+
+def _refusal(refusal: Refusal, request_id: str, headers: dict[str, str]) -> Response:
+    return Response(
+        errors.body(refusal, request_id),
+        status_code=refusal.status,
+        media_type="application/json",
+        headers={**headers, "x-request-id": request_id, "x-tierwise-request-id": request_id},
+    )

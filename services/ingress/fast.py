@@ -1,0 +1,314 @@
+"""The hot route's HTTP: uvicorn's protocol, which takes `POST /v1/chat/completions` itself, without ASGI.
+
+Every other route goes to uvicorn's own callbacks and so to FastAPI, on the same connection. (Through raw ASGI the
+hot route costs three times as much; through FastAPI, ten times.) Answers leave in the order of their requests:
+further ones on the same connection wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.ingress import errors, render
+from services.ingress.doors import chat
+from shared.contracts import AnswerHead, PlanRefused, Refusal
+
+if TYPE_CHECKING:
+    from services.ingress.calls import Call
+    from services.ingress.doors.chat import ChatDoor
+
+MAX_WAITING: Final = 16  # pipelined requests kept while one is answered; more are not read
+LINGER_BYTES: Final = 64 * 1024 * 1024  # what is read and thrown away after a 413, so that the answer arrives
+LINGER_S: Final = 5.0
+
+
+class _Request:
+    """One request of the hot route as it comes in."""
+
+    __slots__ = ("body", "headers", "keep_alive", "size", "version")
+
+    def __init__(self, headers: chat.Headers) -> None:
+        self.headers = headers
+        self.body: list[bytes] = []
+        self.size = 0
+        self.keep_alive = True
+        self.version = "1.1"
+
+
+class HotProtocol(HttpToolsProtocol):
+    """One connection. A subclass made by `protocol_for` knows its door."""
+
+    door: ClassVar[ChatDoor]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._request: _Request | None = None  # coming in
+        self._call: Call | None = None  # being answered
+        self._answering: _Request | None = None
+        self._waiting: deque[_Request] = deque()
+        self._cold_url = b""
+        self._cold_headers: chat.Headers = []
+        self._is_chunked = False
+        self._lingering = -1  # bytes still thrown away; -1: not lingering
+        self._deaf = False  # no request of this connection is read any more
+        self._common_of: object = None
+        self._common = ""
+        self.is_slow = False
+
+    # asyncio's side -----------------------------------------------------------------------------------------
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waiting.clear()
+        call, self._call = self._call, None
+        if call is not None and self.door.calls is not None:
+            self.door.calls.left(call)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering >= 0:
+            self._lingering -= len(data)
+            if self._lingering < 0:
+                self.transport.abort()
+            return
+        if not self._deaf:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        self.is_slow = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_slow = False
+        super().resume_writing()
+        if self._call is not None and self._call.flight and self.door.calls is not None:
+            self.door.calls.taken(self._call)
+
+    def shutdown(self) -> None:
+        """uvicorn stops: what is being answered is answered, then the connection closes."""
+        if self._answering is not None:
+            self._answering.keep_alive = False
+            self._waiting.clear()
+            self._deaf = True
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        """Not HTTP. Also reached where one of our own callbacks raised, which the log has then."""
+        self._deaf = True
+        if self._answering is not None:
+            self._answering.keep_alive = False
+            return
+        request_id = self.door.mint()
+        body = errors.body(errors.NOT_HTTP, request_id)
+        head = render.refusal(errors.NOT_HTTP, request_id, len(body), common=self._common_lines(), keep_alive=False)
+        self.transport.write(head + body)
+        self.transport.close()
+
+    # The parser's side --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._cold_url = b""
+        self._cold_headers = []
+
+    def on_url(self, url: bytes) -> None:
+        self._cold_url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._cold_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        url = self._cold_url
+        if url.partition(b"?")[0] == chat.PATH and self.parser.get_method() == b"POST":
+            self._begin_request()
+        elif self._answering is not None:
+            # uvicorn would answer it ahead of ours. Closing after our answer is HTTP's way to say: ask again.
+            self._answering.keep_alive = False
+            self._deaf = True
+        else:
+            self._hand_over()
+
+    def on_body(self, body: bytes) -> None:
+        request = self._request
+        if request is not None:
+            request.size += len(body)
+            if request.size > self.door.server.max_body_bytes:
+                self._too_large(request)
+            else:
+                request.body.append(body)
+        elif not self._deaf:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        request, self._request = self._request, None
+        if request is None:
+            if not self._deaf:
+                super().on_message_complete()
+            return
+        if self._deaf or self._lingering >= 0:
+            return
+        request.keep_alive = self.parser.should_keep_alive()
+        cold_is_busy = self.cycle is not None and not self.cycle.response_complete
+        if self._answering is not None or cold_is_busy:
+            self._waiting.append(request)
+            if len(self._waiting) >= MAX_WAITING:
+                self.flow.pause_reading()
+        else:
+            self._open(request)
+
+    def on_response_complete(self) -> None:
+        """uvicorn has answered a request of another route: ours that came after it are next."""
+        super().on_response_complete()
+        if self._waiting and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._open(self._waiting.popleft())
+
+    def _begin_request(self) -> None:
+        self._request = request = _Request(self._cold_headers)
+        request.version = self.parser.get_http_version()
+        for name, value in self._cold_headers:
+            size = len(name)
+            if size == 14 and name.lower() == b"content-length":
+                if int(value) > self.door.server.max_body_bytes:
+                    self._too_large(request)
+                    return
+            elif size == 6 and name.lower() == b"expect" and value.lower() == b"100-continue":
+                self.transport.write(render.CONTINUE)
+
+    def _hand_over(self) -> None:
+        super().on_message_begin()
+        super().on_url(self._cold_url)
+        for name, value in self._cold_headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
+
+    def _open(self, request: _Request) -> None:
+        self._answering = request
+        body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
+        try:
+            call = self.door.open(self, request.headers, body)
+        except Exception as error:  # noqa: BLE001 - httptools would make a 400 of it and hide it
+            self._broke(error)
+            return
+        if self._answering is request:
+            self._call = call
+
+    # Answers ------------------------------------------------------------------------------------------------
+
+    def answer(self, call: Call, head: AnswerHead, body: bytes) -> None:
+        request = self._answering
+        if request is None:
+            return
+        rendered = render.answer(
+            head, call.request_id, common=self._common_lines(), keep_alive=request.keep_alive, chunked=False
+        )
+        self.transport.write(rendered + body)
+        self._finish()
+
+    def begin(self, call: Call, head: AnswerHead) -> None:
+        request = self._answering
+        if request is None:
+            return
+        if head.body_bytes < 0 and request.version != "1.1":
+            request.keep_alive = False
+        self._is_chunked = head.body_bytes < 0 and request.version == "1.1"
+        self.transport.write(
+            render.answer(
+                head,
+                call.request_id,
+                common=self._common_lines(),
+                keep_alive=request.keep_alive,
+                chunked=self._is_chunked,
+            )
+        )
+
+    def chunk(self, call: Call, data: bytes) -> None:  # noqa: ARG002 - the Caller protocol has it
+        if data and self._answering is not None:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def end(self, call: Call, data: bytes) -> None:
+        if self._answering is None:
+            return
+        if self._is_chunked:
+            self.transport.write((b"%x\r\n%b\r\n" % (len(data), data) if data else b"") + render.LAST_CHUNK)
+        else:
+            self.chunk(call, data)
+        self._finish()
+
+    def refuse(self, call: Call, refusal: Refusal, plan: PlanRefused | None = None) -> None:
+        request = self._answering
+        if request is None:
+            return
+        body = errors.body(refusal, call.request_id)
+        head = render.refusal(
+            refusal,
+            call.request_id,
+            len(body),
+            common=self._common_lines(),
+            keep_alive=request.keep_alive,
+            plan=plan,
+        )
+        self.transport.write(head + body)
+        self._finish()
+
+    def abort(self, call: Call) -> None:  # noqa: ARG002 - the Caller protocol has it
+        self._call = self._answering = None
+        self.transport.abort()
+
+    def _finish(self) -> None:
+        request, self._answering, self._call = self._answering, None, None
+        if request is not None and not request.keep_alive:
+            self._deaf = True
+            self.transport.close()
+        elif self._waiting:
+            self.flow.resume_reading()
+            self.loop.call_soon(self._open_next)
+
+    def _open_next(self) -> None:
+        if self._waiting and self._answering is None and not self.transport.is_closing():
+            self._open(self._waiting.popleft())
+
+    def _too_large(self, request: _Request) -> None:
+        """Said before the body has come. What is still coming is read and dropped: closing would lose the answer."""
+        self._request = None
+        self._deaf = True
+        if self._answering is not None:
+            self._answering.keep_alive = False
+            return
+        refusal = errors.too_large(self.door.server.max_body_bytes)
+        request_id = self.door.mint()
+        body = errors.body(refusal, request_id)
+        head = render.refusal(refusal, request_id, len(body), common=self._common_lines(), keep_alive=False)
+        self.transport.write(head + body)
+        request.body.clear()
+        self._lingering = LINGER_BYTES
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _broke(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "the chat door failed on a request", "exception": error})
+        request, self._answering, self._call = self._answering, None, None
+        if request is None:
+            return
+        request_id = self.door.mint()
+        body = errors.body(errors.BROKEN, request_id)
+        head = render.refusal(errors.BROKEN, request_id, len(body), common=self._common_lines(), keep_alive=False)
+        self.transport.write(head + body)
+        self.transport.close()
+
+    def _common_lines(self) -> str:
+        """`date` and `server`; uvicorn makes a new list of them once a second."""
+        headers = self.server_state.default_headers
+        if headers is not self._common_of:
+            self._common_of = headers
+            self._common = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in headers)
+        return self._common
+
+
+def protocol_for(door: ChatDoor) -> type[asyncio.Protocol]:
+    """The class that uvicorn makes connections of."""
+    return type("ChatProtocol", (HotProtocol,), {"door": door})

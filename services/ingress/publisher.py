@@ -1,0 +1,62 @@
+"""tierwise.yaml into KV: read, checked, prices looked up, put there once. All others read KV, never the file.
+
+For now at start only; watching the file, and electing one ingress to do it, come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import yaml
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+
+from services.ingress.catalogue import with_prices
+from shared.policy import Policy, PolicyFault, from_tree
+from shared.streams import CURRENT
+
+# Sections that are read and checked, and not acted on yet: an operator must not believe in them.
+NOT_YET: Final = ("rules", "budgets", "rate_limits", "quality", "cache", "batch", "auth", "retention")
+_MAX_TRIES: Final = 5
+
+
+def load(path: Path, environment: Mapping[str, str]) -> tuple[Policy, list[str]]:
+    """The policy of a file, priced, and the names of its sections that are not acted on. Raises PolicyFault."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyFault([f"{path}: cannot be read: {error}"]) from None
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PolicyFault([f"{path}: is not YAML: {error}"]) from None
+    policy = with_prices(from_tree(tree, environment))
+    idle = [name for name in NOT_YET if name in tree]
+    if policy.routing.mode != "active":
+        idle.append("routing.mode")
+    if policy.server.cors_origins:
+        idle.append("server.cors_origins")
+    return policy, idle
+
+
+async def publish(bucket: KeyValue, policy: Policy) -> int:
+    """Puts `policy` where it is not there already; the revision that it has. Several may do so at once."""
+    payload = msgspec.json.encode(policy)
+    for _ in range(_MAX_TRIES):
+        try:
+            entry = await bucket.get(CURRENT)
+        except KeyNotFoundError:
+            entry = None
+        if entry is not None and entry.value == payload and entry.revision is not None:
+            return entry.revision
+        try:
+            if entry is None:
+                return await bucket.create(CURRENT, payload)
+            return await bucket.update(CURRENT, payload, last=entry.revision)
+        except (KeyWrongLastSequenceError, APIError):
+            await asyncio.sleep(0)  # another ingress was quicker: see what it put there
+    raise TimeoutError("the policy in KV changed at every try to put ours there")
