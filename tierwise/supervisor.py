@@ -21,6 +21,7 @@ TELL_AFTER_S = 5.0
 PATIENCE_S = {Leave.DOOR: 5.0, Leave.SERVICE: 5.0, Leave.LEDGER: 5.0, Leave.MODEL: 6.5, Leave.STORE: 9.0}
 WAVE_S = 1.5  # then the next wave of services goes too; a slow door must not cost the others their grace
 HURRY_S = 0.5
+POLL_S = 0.1
 
 
 class PartFailed(Exception):
@@ -175,7 +176,7 @@ class Supervisor:
                 else:
                     self._note_ready(life)
                     return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_S)
 
     def _note_ready(self, life: Life) -> None:
         life.ready.set()

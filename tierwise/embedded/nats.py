@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from tierwise.part import CannotStart, Leave, NotReady, Part
+from tierwise.probes import loopback_client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +93,13 @@ def nats_part(server: NatsServer) -> Part:
 async def _is_ours_and_ready(server: NatsServer) -> None:
     base = f"http://127.0.0.1:{server.monitor_port}"
     try:
-        async with httpx.AsyncClient(base_url=base, timeout=2, trust_env=False) as client:
-            name = (await client.get("/varz")).json().get("server_name")
+        async with loopback_client() as client:
+            name = (await client.get(f"{base}/varz")).json().get("server_name")
             if name != server.server_name:
                 raise CannotStart(
                     f"port {server.monitor_port} answers as the NATS server {name!r}, which is not ours: start again"
                 )
-            health = await client.get("/healthz", params={"js-enabled-only": "true"})
+            health = await client.get(f"{base}/healthz", params={"js-enabled-only": "true"})
     except (httpx.HTTPError, ValueError) as error:
         raise NotReady(f"its monitoring port {server.monitor_port}") from error
     if health.status_code != httpx.codes.OK:
