@@ -1,0 +1,33 @@
+"""The ledger, put together: usage from its stream into PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from faststream import FastStream
+
+from services.ledger.consumer import Consumer
+from services.ledger.metrics import Metrics
+from services.ledger.settings import Settings
+from services.ledger.store import Store
+from shared.bus import beside, make_broker, operated
+from shared.ops import Readiness
+
+
+def build_app(settings: Settings | None = None) -> FastStream:
+    settings = settings or Settings.read()
+    readiness = Readiness("nats", "database", "usage-stream")
+    metrics = Metrics()
+    store = Store(settings.database)
+    broker = make_broker("ledger", settings.nats, readiness)
+    consumer = Consumer(broker, store, readiness, metrics)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        with operated(settings.ops, "ledger", readiness, metrics.registry):
+            async with aclosing(store), beside(app, consumer.run):
+                yield
+
+    app = FastStream(broker, lifespan=lifespan, logger=None)
+    return app

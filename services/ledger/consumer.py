@@ -1,0 +1,206 @@
+"""Takes usage from its stream into the books: fetch many, save them in one transaction, then ack.
+
+Nothing is acked that is not saved, so a crash anywhere brings messages again, and the store knows them. While
+PostgreSQL is away the batch in hand is kept and nothing more is fetched: the stream is the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from services.ledger import core
+from services.ledger.core import Entry, Poison, Verdict
+from services.ledger.metrics import Metrics
+from services.ledger.store import DatabaseAway, DataRefused, Store
+from shared.bus import Broker
+from shared.ops import Readiness
+from shared.streams import USAGE, ensure_stream
+
+DURABLE: Final = "ledger"
+MESSAGES_A_FETCH: Final = 100  # up to 400 records each, and at worst 1 MB: this bounds the memory
+FETCH_WAIT_S: Final = 0.5  # of an idle ledger; a message that comes meanwhile is handed over at once
+# A batch is saved in milliseconds, and after 8 s its connection is given up. Longer would only keep the rows of a
+# ledger that was killed waiting; shorter would hand a slow batch to a second ledger, which does no harm.
+ACK_WAIT_S: Final = 10
+MAX_ACK_PENDING: Final = 1000  # ten ledgers' fetches
+BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)  # then the last for ever: rows are due soon after the return
+LOOK_EVERY_S: Final = 2.0  # at the database while there is nothing to write, so that /readyz tells the truth
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Consumer:
+    """`run` until cancelled. Keeps `readiness`' parts "database" and "usage-stream"."""
+
+    def __init__(self, broker: Broker, store: Store, readiness: Readiness, metrics: Metrics) -> None:
+        self._broker = broker
+        self._store = store
+        self._readiness = readiness
+        self._metrics = metrics
+        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._looked_at = 0.0
+        self._missed: dict[str, str] = {}
+
+    async def run(self) -> None:
+        await self._until_saved(self._store.check)
+        while True:
+            messages = await self._fetch()
+            if not messages:
+                await self._idle()
+                continue
+            try:
+                poisoned = await self._take_in(messages)
+            except asyncio.CancelledError:  # a clean stop: whoever is next need not wait for ACK_WAIT_S
+                for message in messages:
+                    await message.nak()
+                raise
+            for i, message in enumerate(messages):
+                await (message.term() if i in poisoned else message.ack())
+
+    async def _fetch(self) -> list[Msg]:
+        """What is there, at most MESSAGES_A_FETCH; nothing after FETCH_WAIT_S, or while NATS is away."""
+        client = self._broker.client
+        if client is None:
+            await asyncio.sleep(FETCH_WAIT_S)
+            return []
+        try:
+            if self._subscription is None:
+                self._subscription = await subscribe(client)
+                self._ready("usage-stream")
+        except (NatsError, OSError) as error:
+            await self._wait_for_stream(error)
+            return []
+        try:
+            return await self._subscription.fetch(MESSAGES_A_FETCH, timeout=FETCH_WAIT_S)
+        except NatsTimeout:
+            return []
+        except (NatsError, OSError) as error:  # the stream, the consumer or JetStream itself is gone
+            await self._subscription.unsubscribe()
+            self._subscription = None
+            await self._wait_for_stream(error)
+            return []
+
+    async def _take_in(self, messages: Sequence[Msg]) -> set[int]:
+        """Saves what `messages` say. Returns which of them had something that can never be saved."""
+        self._measure(messages)
+        entries: list[Entry] = []
+        poison: list[Poison] = []
+        for i, message in enumerate(messages):
+            good, bad = core.read(message.data, i)
+            entries += good
+            poison += bad
+        poison += await self._save(entries)
+        for one in poison:
+            await self._bury(one)
+        return {one.message for one in poison}
+
+    async def _save(self, entries: Sequence[Entry]) -> list[Poison]:
+        """All of `entries` but those that PostgreSQL refuses: they are found by halving, and returned."""
+        if not entries:
+            return []
+        try:
+            verdicts = await self._until_saved(lambda: self._store.record(entries))
+        except DataRefused as refusal:
+            if len(entries) == 1:
+                return [Poison(entries[0].raw, f"PostgreSQL refuses it: {refusal}", entries[0].message)]
+            middle = len(entries) // 2
+            return await self._save(entries[:middle]) + await self._save(entries[middle:])
+        for entry, verdict in verdicts:
+            if verdict is not Verdict.NEW:
+                self._tell(entry, verdict)
+        self._metrics.records.inc(sum(verdict in core.RECORDED for _, verdict in verdicts))
+        return []
+
+    async def _bury(self, poison: Poison) -> None:
+        await self._until_saved(lambda: self._store.bury(poison))
+        self._metrics.poison.inc()
+        log.error("usage_poison", digest=poison.digest.hex(), reason=poison.reason, see="tierwise.ledger_poison")
+
+    def _tell(self, entry: Entry, verdict: Verdict) -> None:
+        named = {"request_id": entry.usage.request_id, "send": entry.usage.send}
+        if verdict is Verdict.DUPLICATE:
+            self._metrics.duplicates.inc()
+        elif verdict is Verdict.CONFLICT:
+            self._metrics.conflicts.inc()
+            log.error("usage_conflict", **named, fingerprint=entry.fingerprint, see="tierwise.ledger_conflicts")
+        else:
+            self._metrics.resends.inc()
+            log.warning("request_paid_twice", **named, see="tierwise.ledger_resends")
+
+    async def _until_saved(self, save: Callable[[], Awaitable[T]]) -> T:
+        """The result of `save`, asked for until PostgreSQL answers. Raises DataRefused."""
+        attempt = 0
+        while True:
+            try:
+                result = await save()
+            except DatabaseAway as away:
+                self._lost("database", away)
+                await asyncio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+                attempt += 1
+            else:
+                self._ready("database")
+                return result
+
+    async def _idle(self) -> None:
+        self._metrics.pending.set(0)
+        self._metrics.lag.set(0)
+        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        try:
+            await self._store.check()
+        except DatabaseAway as away:
+            self._lost("database", away)
+        else:
+            self._ready("database")
+        self._looked_at = time.monotonic()
+
+    async def _wait_for_stream(self, error: Exception) -> None:
+        self._lost("usage-stream", error)
+        await asyncio.sleep(FETCH_WAIT_S)
+
+    def _measure(self, messages: Sequence[Msg]) -> None:
+        self._metrics.pending.set(messages[-1].metadata.num_pending)
+        self._metrics.lag.set(time.time() - messages[0].metadata.timestamp.timestamp())
+
+    def _ready(self, part: str) -> None:
+        self._readiness.done(part)
+        if self._missed.pop(part, None):
+            log.info("returned", part=part)
+
+    def _lost(self, part: str, error: Exception) -> None:
+        """Said once for each reason, not at every attempt."""
+        self._readiness.lost(part)
+        because = f"{type(error).__name__}: {error}"
+        if self._missed.get(part) != because:
+            log.warning("waiting_for", part=part, because=because)
+        self._missed[part] = because
+
+
+async def subscribe(client: Client) -> JetStreamContext.PullSubscription:
+    """The durable that all ledgers share, made or brought up to date, and this one's way to pull from it."""
+    js = client.jetstream()
+    await ensure_stream(js, USAGE)
+    await js.add_consumer(
+        USAGE,
+        ConsumerConfig(
+            durable_name=DURABLE,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_deliver=-1,
+            max_ack_pending=MAX_ACK_PENDING,
+        ),
+    )
+    return await js.pull_subscribe_bind(durable=DURABLE, stream=USAGE)

@@ -1,0 +1,141 @@
+import math
+from datetime import date
+
+import msgspec
+import pytest
+
+from services.ledger import core
+from services.ledger.core import Verdict, settle
+from shared.contracts import Features, RequestUsage, encode
+from tests.support.usage import CALL, NOON_US, message, usage
+
+
+def entry(record: RequestUsage) -> core.Entry:
+    (one,), poison = core.read(message(record), 0)
+    assert not poison
+    return one
+
+
+def verdicts(*records: RequestUsage) -> list[Verdict]:
+    return [verdict for _, verdict in settle({}, map(entry, records))]
+
+
+LATE = {"started_at_us": NOON_US + 9_000_000}
+FAILED = {"status": 503, "backend": "", "usage_source": "none"}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([usage(1), usage(2)], [Verdict.NEW, Verdict.NEW]),
+        ([usage(1), usage(1)], [Verdict.NEW, Verdict.DUPLICATE]),
+        ([usage(1), usage(1, output_tokens=31)], [Verdict.NEW, Verdict.CONFLICT]),
+        ([usage(1), usage(1, reason="pin"), usage(1)], [Verdict.NEW, Verdict.CONFLICT, Verdict.DUPLICATE]),
+        ([usage(1), usage(1, send=1)], [Verdict.NEW, Verdict.RESEND]),
+        ([usage(1, send=1), usage(1)], [Verdict.NEW, Verdict.INSTEAD]),
+        ([usage(1, **FAILED), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD]),
+        ([usage(1), usage(1, send=1, **FAILED)], [Verdict.NEW, Verdict.RESEND]),
+        ([usage(1, calls=(LATE,)), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD]),
+        ([usage(1), usage(1, send=1), usage(1, send=1)], [Verdict.NEW, Verdict.RESEND, Verdict.DUPLICATE]),
+        ([usage(1, send=1), usage(1), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD, Verdict.DUPLICATE]),
+        ([usage(1), usage(1, send=1), usage(1, send=1, status=201)], [Verdict.NEW, Verdict.RESEND, Verdict.CONFLICT]),
+    ],
+)
+def test_what_a_record_is_to_the_books(records, expected):
+    assert verdicts(*records) == expected
+
+
+def test_which_send_is_the_row_does_not_depend_on_the_order_of_recording():
+    sends = [usage(1, calls=(LATE,)), usage(1, send=1), usage(1, send=2, **FAILED)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0], [0, 2, 1], [2, 0, 1]):
+        known = {}
+        settle(known, [entry(sends[i]) for i in order])
+        assert known[sends[0].request_id][0].send == 1
+
+
+def test_a_stored_send_is_known_again():
+    one = entry(usage(1))
+    known = {one.usage.request_id: [core.standing(one)]}
+    assert [verdict for _, verdict in settle(known, [one])] == [Verdict.DUPLICATE]
+
+
+def test_a_row_has_what_the_record_says():
+    row = core.request_row(entry(usage(1, first_token_ms=35.5)))
+    assert row[:6] == (
+        "req_aaaaaaaaaaaa0001", 0, NOON_US, date(2026, 9, 21), NOON_US + 1_000 + 412_500, "billing",
+    )  # fmt: skip
+    assert 35.5 in row
+    features = next(value for value in row if isinstance(value, bytes))
+    assert msgspec.msgpack.decode(features, type=Features) == usage(1).features
+
+
+def test_an_answer_that_was_not_streamed_has_no_first_token():
+    assert None in core.request_row(entry(usage(1)))
+
+
+def test_each_call_is_a_row_of_its_own():
+    rows = core.attempt_rows(entry(usage(1, calls=({"outcome": "failed"}, {"backend": "small-2"}))))
+    assert [row[:3] for row in rows] == [(usage(1).request_id, 0, 1), (usage(1).request_id, 0, 2)]
+    assert core.attempt_rows(entry(usage(1, attempts=()))) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "day"),
+    [
+        (0, date(1970, 1, 1)),
+        (NOON_US + 43_199_999_999, date(2026, 9, 21)),
+        (NOON_US + 43_200_000_000, date(2026, 9, 22)),
+    ],
+)
+def test_the_day_turns_at_midnight_utc(at, day):
+    assert core.budget_day(at) == day
+
+
+DEEP = b"\x91" * 100_000
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xc1", b"not msgpack at all", encode(usage(1)), b"\x92\xa1b", message(usage(1))[:-4], DEEP, b"\x80"],
+)
+def test_a_message_that_cannot_be_decoded_is_poison_as_a_whole(payload):
+    entries, poison = core.read(payload, 7)
+    assert entries == []
+    assert [(one.raw, one.message) for one in poison] == [(payload, 7)]
+    assert poison[0].reason
+
+
+BROKEN_RECORDS = [
+    ["req_x"],
+    {},
+    ["req_x", "no number", *list(msgspec.structs.astuple(usage(1)))[2:]],
+    list(msgspec.structs.astuple(usage(1, received_at_us=-1))),
+    list(msgspec.structs.astuple(usage(1, received_at_us=2**62))),
+    ["", *msgspec.structs.astuple(usage(1))[1:]],
+    list(msgspec.structs.astuple(usage(1, latency_ms=math.nan))),
+    list(msgspec.structs.astuple(usage(1, calls=({"latency_ms": math.inf},)))),
+    list(msgspec.structs.astuple(usage(1, attempts=(CALL, CALL)))),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN_RECORDS)
+def test_a_broken_record_leaves_its_neighbours_alone(broken):
+    payload = msgspec.msgpack.encode(["batch", [usage(1), broken, usage(2)]])
+    entries, poison = core.read(payload, 0)
+    assert [one.usage for one in entries] == [usage(1), usage(2)]
+    assert len(poison) == 1
+    assert poison[0].raw == msgspec.msgpack.encode(broken)
+
+
+def test_a_record_of_a_later_release_can_be_read():
+    later = [*msgspec.structs.astuple(usage(1)), "a field of tomorrow"]
+    (one,), poison = core.read(msgspec.msgpack.encode(["batch", [later], "another"]), 0)
+    assert one.usage == usage(1)
+    assert not poison
+
+
+def test_the_fingerprint_is_of_the_bytes_that_were_sent():
+    one = entry(usage(1))
+    assert one.fingerprint == core.fingerprint(encode(usage(1)))
+    assert one.fingerprint != core.fingerprint(encode(usage(1, cost_nano_usd=751)))
+    assert -(2**63) <= one.fingerprint < 2**63
