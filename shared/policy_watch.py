@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from nats.errors import Error as NatsError
@@ -26,13 +27,17 @@ class PolicyWatch:
         self._task: asyncio.Task[None] | None = None
         bus.on_back(self._reconnected.set)
 
-    def start(self) -> None:
+    def start(self, on_end: Callable[[], object]) -> None:
+        """`on_end` is called when the watch ends, which before `stop` only a bug can make it do."""
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="policy watch")
+        self._task.add_done_callback(lambda _: on_end())
 
     async def stop(self) -> None:
+        """Raises what ended the watch before its time: a process that no longer hears of policies must not live."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
 
     async def _follow(self) -> None:
         while True:

@@ -46,7 +46,7 @@ async def serve() -> None:
         readiness.done("policy")
 
     watch = PolicyWatch(bus, on_policy)
-    watch.start()
+    watch.start(on_end=stopped.set)
     await handlers.start()
     pulse = Pulse(bus, "classifier", instance, tuple)  # it decides within one turn of the loop, and holds nothing
     await pulse.start()

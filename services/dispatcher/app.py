@@ -64,7 +64,7 @@ async def serve() -> None:
             log.warning("a backend cannot be called", fault=fault, policy_version=version)
 
     watch = PolicyWatch(bus, on_policy)
-    watch.start()
+    watch.start(on_end=stopped.set)
     await journal.start()
     await tower.start()
     pulse = Pulse(bus, "dispatcher", instance, tower.held)

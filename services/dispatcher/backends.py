@@ -87,7 +87,9 @@ class Backends:
             return Target(backend, None, f"backend {backend.name}: {fault}")
         except ValueError:
             # Its message may hold the value.
-            return Target(backend, None, f"backend {backend.name}: its base_url or api_key cannot be used in a request")
+            return Target(
+                backend, None, f"backend {backend.name}: its base_url or api_key cannot be used in a request"
+            )
 
     def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
         origin = self._origins.get((url, headers))

@@ -38,7 +38,9 @@ class Counts(Collector):
         )
         for labels, count in list(self._attempts.items()):
             attempts.add_metric(labels, count)
-        tokens = CounterMetricFamily("tierwise_tokens", "Tokens, by backend and direction", labels=["backend", "kind"])
+        tokens = CounterMetricFamily(
+            "tierwise_tokens", "Tokens, by backend and direction", labels=["backend", "kind"]
+        )
         for labels, count in list(self._tokens.items()):
             tokens.add_metric(labels, count)
         cost = CounterMetricFamily("tierwise_cost_usd", "What was spent, in US dollars", labels=["backend"])

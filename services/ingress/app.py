@@ -99,7 +99,7 @@ async def serve() -> None:
         readiness.done("policy")
 
     watch = PolicyWatch(bus, on_policy)
-    watch.start()
+    watch.start(on_end=stopped.set)
     calls = Calls(bus, ingress_id, counts)
     await calls.start()
     door.calls = calls

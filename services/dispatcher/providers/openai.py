@@ -39,9 +39,7 @@ def rewrite(body: bytes, changes: Changes) -> bytes:
     if changes.output_cap:
         fields[changes.cap_field] = Raw(b"%d" % changes.output_cap)
     if changes.thinking is not None:
-        fields["chat_template_kwargs"] = _with_thinking(
-            fields.get("chat_template_kwargs"), thinking=changes.thinking
-        )
+        fields["chat_template_kwargs"] = _with_thinking(fields.get("chat_template_kwargs"), thinking=changes.thinking)
     metadata = fields.get("metadata")
     if metadata is not None and b"tierwise" in bytes(metadata):
         kept = _without_ours(metadata)
