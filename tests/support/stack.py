@@ -42,8 +42,10 @@ class Stack:
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
+        self._start()
         try:
-            self._start()
+            wait_until(self._ready_or_gone, "tierwise up to be ready", self._ready_within_s)
+            assert self.process.poll() is None, f"tierwise up ended with {self.process.returncode}"
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -130,13 +132,19 @@ class Stack:
             user=self._user,
             orphan_signal=signal.SIGTERM,  # so that it ends its children, should the test run be killed
         )
+        self._left_over = self._run_file()
         with self._output.open("wb") as out:
             self.process = subprocess.Popen(supervisor.command, stdout=out, stderr=out, **spawn_options(supervisor))
-        wait_until(self._ready_or_gone, "tierwise up to be ready", self._ready_within_s)
-        assert self.process.poll() is None, f"tierwise up ended with {self.process.returncode}"
 
     def _ready_or_gone(self) -> bool:
-        return (self.state / "run.json").exists() or self.process.poll() is not None
+        return self._run_file() not in {None, self._left_over} or self.process.poll() is not None
+
+    def _run_file(self) -> int | None:
+        """Which run.json that is: one that was killed has left its own."""
+        try:
+            return (self.state / "run.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
 
 def is_running(pid: int) -> bool:

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 from dataclasses import replace
@@ -144,7 +145,7 @@ def test_a_password_that_does_not_fit_the_data_is_explained(server):
 @as_root
 def test_root_runs_it_as_nobody_and_opens_no_folder_for_that(server, folder):
     with running(postgres_part(server), server.log) as process:
-        assert (folder / "postgres").stat().st_uid == postgres_place.pwd.getpwnam("nobody").pw_uid
+        assert (folder / "postgres").stat().st_uid == pwd.getpwnam("nobody").pw_uid
         assert Path(f"/proc/{process.pid}").stat().st_uid != 0
     assert folder.stat().st_mode & 0o777 == 0o711
     assert not server.place.elsewhere
@@ -185,3 +186,28 @@ def test_programs_that_nobody_can_reach_are_copied_once(folder, monkeypatch):
     before = copy.stat().st_ctime_ns
     assert a_server(folder).place.binaries == copy
     assert copy.stat().st_ctime_ns == before
+
+
+@as_root
+def test_a_plain_user_runs_it_as_themselves(folder):
+    """In a fork of this process, since a plain user may not be able to start this interpreter."""
+    home = folder / "home"
+    home.mkdir()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(nobody.pw_gid)
+            os.setuid(nobody.pw_uid)
+            server = a_server(home)
+            with running(postgres_part(server), server.log) as process:
+                assert server.place.user is None
+                assert Path(f"/proc/{process.pid}").stat().st_uid == nobody.pw_uid
+                assert ask(server.url, "SELECT 1") == 1
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
