@@ -6,6 +6,7 @@ imported, and the whole is refused unless it is, byte for byte, the file that th
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def large_model_file(models: Path) -> Path:
     if finished.exists():
         return finished
     models.mkdir(parents=True, exist_ok=True)
+    for left_over in models.glob(".fetch-*"):  # of one that was killed
+        shutil.rmtree(left_over)
     with tempfile.TemporaryDirectory(dir=models, prefix=".fetch-") as folder:
         unfinished = Path(folder) / FILE_NAME
         assemble(_fetch(locked_parts(LOCK.read_text()), Path(folder)), unfinished, SHA256)
