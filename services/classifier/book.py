@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fnmatch import translate
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -37,6 +38,13 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     unfit: str = ""  # why nobody can be sent there under this policy; empty: they can
 
 
+class Shelf(msgspec.Struct, frozen=True):
+    """A tier's backends, cheapest first."""
+
+    backends: tuple[Listed, ...]
+    settled: bool  # in this order for every request: no two alike, and none cheap to ask but dear to hear
+
+
 class Pin(msgspec.Struct, frozen=True):
     """The only backends that a name in `model` allows."""
 
@@ -55,7 +63,7 @@ class Book(msgspec.Struct, frozen=True):
     version: int
     tiers: tuple[str, ...]
     rank: dict[str, int]  # a tier's place by its name
-    by_tier: tuple[tuple[Listed, ...], ...]
+    shelves: tuple[Shelf, ...]  # by a tier's place
     backends: dict[str, Listed]
     pins: dict[str, Pin]
     aliases: tuple[Alias, ...]  # the first that matches counts
@@ -72,13 +80,15 @@ def compile_policy(policy: Policy, version: int) -> Book:
     """
     rank = {tier: place for place, tier in enumerate(policy.tiers)}
     listed = {backend.name: _listed(backend, rank) for backend in policy.backends}
-    by_tier = tuple(tuple(one for one in listed.values() if one.tier == place) for place in range(len(policy.tiers)))
+    shelves = tuple(
+        _shelf([one for one in listed.values() if one.tier == place]) for place in range(len(policy.tiers))
+    )
     last = len(policy.tiers) - 1
     return Book(
         version=version,
         tiers=policy.tiers,
         rank=rank,
-        by_tier=by_tier,
+        shelves=shelves,
         backends=listed,
         pins=_pins(policy, listed),
         aliases=tuple(
@@ -92,7 +102,7 @@ def compile_policy(policy: Policy, version: int) -> Book:
             else last
             for category in CATEGORIES
         },
-        baseline=listed[policy.savings.baseline] if policy.savings.baseline else _dearest(by_tier[last]),
+        baseline=listed[policy.savings.baseline] if policy.savings.baseline else _dearest(shelves[last]),
         observe=policy.routing.mode == "observe",
         known_names=_known_names(policy),
     )
@@ -128,8 +138,16 @@ def _pins(policy: Policy, listed: dict[str, Listed]) -> dict[str, Pin]:
     return pins
 
 
-def _dearest(backends: tuple[Listed, ...]) -> Listed:
-    return max(backends, key=lambda one: (one.price.input + one.price.output, one.name))
+def _shelf(backends: list[Listed]) -> Shelf:
+    ordered = sorted(backends, key=lambda one: (one.price.input, one.price.output))
+    settled = all(
+        cheap.price != dear.price and cheap.price.output <= dear.price.output for cheap, dear in pairwise(ordered)
+    )
+    return Shelf(tuple(ordered), settled)
+
+
+def _dearest(shelf: Shelf) -> Listed:
+    return max(shelf.backends, key=lambda one: (one.price.input + one.price.output, one.name))
 
 
 def _known_names(policy: Policy) -> str:

@@ -113,7 +113,7 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         chat.streamed,
         chat.usage_wanted,
         chat.input_tokens,
-        max([worst_case(one, chat) for one in fitting if one.tier == first.tier]),
+        max([worst_case(one, chat) for one in fitting if one.tier == first.tier]),  # any of these may answer
         cache=received.cache,
         features=Features(
             evidence.names(verdict),
@@ -165,15 +165,15 @@ def usual_output(category: str, chat: ChatRequest) -> int:
 
 def find_route(received: RequestReceived, chat: ChatRequest, book: Book) -> Route | Refusal:
     """Category, tier and pins of a request: aliases, then the name in `model`, the caller's word, the evidence."""
-    spelt = received.category or chat.category
+    spelt = received.category or chat.wishes.category
     category = _SPELLINGS.get(spelt, "") if spelt else ""
     if spelt and not category:
         return _unknown("category", spelt, CATEGORIES, said_in_header=bool(received.category))
-    asked_tier = received.tier or chat.tier
+    asked_tier = received.tier or chat.wishes.tier
     floor = book.rank.get(asked_tier, -1) if asked_tier else 0
     if floor < 0:
         return _unknown("tier", asked_tier, book.tiers, said_in_header=bool(received.tier))
-    priority = received.priority or chat.priority or "normal"
+    priority = received.priority or chat.wishes.priority or "normal"
     if priority not in PRIORITIES:
         return _unknown("priority", priority, PRIORITIES, said_in_header=bool(received.priority))
 
@@ -192,8 +192,8 @@ def find_route(received: RequestReceived, chat: ChatRequest, book: Book) -> Rout
     verdict = Verdict(category, (), ()) if category else evidence.weigh(chat)
     by_caller = ("caller",) if category else ()
     category = verdict.category
-    service = received.service or chat.service or "default"
-    max_cost = received.max_cost_nano_usd if received.max_cost_nano_usd >= 0 else chat.max_cost_nano_usd
+    service = received.service or chat.wishes.service or "default"
+    max_cost = received.max_cost_nano_usd if received.max_cost_nano_usd >= 0 else chat.wishes.max_cost_nano_usd
     if pin is not None:
         reasons = ("alias", pin.reason) if aliased else (pin.reason,)
         tier = min([one.tier for one in pin.backends])
@@ -225,33 +225,38 @@ def _unalias(model: str, book: Book) -> tuple[str, bool]:
 
 def _chain(route: Route, received: RequestReceived, chat: ChatRequest, book: Book) -> tuple[Listed, ...]:
     """Every backend that the route allows: its tier, then upward, then downward to the floor; each tier by price."""
-    tokens = (chat.input_tokens, usual_output(route.category, chat), received.request_id)
     if route.only:
-        return tuple(_by_price(route.only, *tokens))
+        return _by_price(route.only, route, received, chat)
     chain: list[Listed] = []
     for tier in (*range(route.tier, len(book.tiers)), *range(route.tier - 1, route.floor - 1, -1)):
-        chain += _by_price(book.by_tier[tier], *tokens)
+        shelf = book.shelves[tier]
+        chain += shelf.backends if shelf.settled else _by_price(shelf.backends, route, received, chat)
     return tuple(chain)
 
 
 def _by_price(
-    backends: tuple[Listed, ...], input_tokens: int, output_tokens: int, request_id: str
-) -> tuple[Listed, ...] | list[Listed]:
-    """Cheapest first; equals take turns by the request's id, so that a replay draws the same."""
+    backends: tuple[Listed, ...], route: Route, received: RequestReceived, chat: ChatRequest
+) -> tuple[Listed, ...]:
+    """Cheapest first for this request; equals take turns by its id, so that a replay draws the same."""
     if len(backends) == 1:
         return backends
-    drawn = crc32(request_id.encode()) % len(backends)
-    turned = backends[drawn:] + backends[:drawn]
-    return sorted(turned, key=lambda one: input_tokens * one.price.input + output_tokens * one.price.output)
+    drawn = crc32(received.request_id.encode()) % len(backends)
+    sent, answered = chat.input_tokens, usual_output(route.category, chat)
+    return tuple(
+        sorted(
+            backends[drawn:] + backends[:drawn],
+            key=lambda one: sent * one.price.input + answered * one.price.output,
+        )
+    )
 
 
 def _able(chain: tuple[Listed, ...], chat: ChatRequest) -> tuple[Listed, ...]:
     """Those that can serve. The caller's cap need fit into the window only where somebody has such a window."""
-    able = [one for one in chain if not _lacks(one, chat)]
-    if chat.output_cap:
-        roomy = [one for one in able if not _is_tight(one, chat)]
-        able = roomy or able
-    return tuple(able)
+    able = tuple([one for one in chain if not _lacks(one, chat)])
+    if not chat.output_cap:
+        return able
+    whole = chat.input_tokens + chat.output_cap
+    return tuple([one for one in able if not 0 < one.context_window < whole]) or able
 
 
 def _lacks(one: Listed, chat: ChatRequest) -> str:
@@ -264,10 +269,6 @@ def _lacks(one: Listed, chat: ChatRequest) -> str:
     if 0 < one.context_window <= chat.input_tokens:
         return f"its context window is {one.context_window} tokens, the request has about {chat.input_tokens}"
     return ""
-
-
-def _is_tight(one: Listed, chat: ChatRequest) -> bool:
-    return 0 < one.context_window < chat.input_tokens + chat.output_cap
 
 
 def _affordable(able: tuple[Listed, ...], chat: ChatRequest, max_cost: NanoUsd) -> tuple[Listed, ...]:

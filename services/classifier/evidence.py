@@ -16,10 +16,14 @@ from services.classifier.features import ChatRequest
 from shared.contracts import CATEGORIES
 
 EXTRACTION, SUMMARISATION, CLASSIFICATION, REASONING, CODE, GENERAL = range(len(CATEGORIES))
-EASY: Final = (EXTRACTION, SUMMARISATION, CLASSIFICATION)
+
+# An easy task is named in a user turn's first or last words. What lies between them is likely a document, and
+# counts only where it speaks against an easy category.
+NEAR_HEAD: Final = 200
+NEAR_TAIL: Final = 160
 
 EASY_MARGIN: Final = 3  # what an easy category must have over everything that speaks against it
-HARD_MARGIN: Final = 2  # what reasoning or code must have to be called by its name
+HARD_MARGIN: Final = 3  # what reasoning or code must have to be called by its name
 VETO: Final = 9  # more than any easy evidence can outweigh
 LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 bytes for all
 
@@ -50,7 +54,7 @@ CUES: Final = (
         named entity | named entities | entity recognition | entity types | all entities |
         list the entities
     """),
-    _cue("into form", EXTRACTION, 4, """
+    _cue("into form", EXTRACTION, 6, """
         user requests into json | user request into json | text into json | into a json object |
         into structured data | into the following schema | into the following format |
         parsed objects in json | fill in the form | fill in the fields | fill the following fields |
@@ -77,6 +81,12 @@ CUES: Final = (
     """),
     _cue("summary", SUMMARISATION, 1, """
         summary | summaries | abstract | gist
+    """),
+    _cue("make summary", SUMMARISATION, 4, """
+        write a summary | write a short summary | write a brief summary | write a concise summary |
+        write a one sentence summary | write the summary | write an abstract | write me a summary |
+        write me an extremely short abstract | generate a summary | generate a short summary |
+        generate a brief summary | create a summary | create a short summary | give me a summary
     """),
     _cue("key points", SUMMARISATION, 3, """
         key points | main points | key takeaways | main takeaways | minutes of the meeting | meeting notes
@@ -174,7 +184,8 @@ CUES: Final = (
         refactoring | compiler | compile | compiles | algorithm | time complexity | data structure |
         recursion | recursive | api endpoint | backend | frontend | program executes | this program |
         this code | the code | following code | code snippet | your code | some code | write code |
-        write a program | write a script | pseudocode | microservice | schema migration
+        python function | python code | python script | java method | javascript function | bash script |
+        shell script | write a program | write a script | pseudocode | microservice | schema migration
     """),
     _cue("mend", CODE, VETO, """
         debug | debugging | fix the bug | fix this bug | a bug | the bug | fix the code | fix this code |
@@ -219,7 +230,9 @@ FORCED_TOOL: Final = Cue("forced tool", EXTRACTION, 2, ())
 OFFERED_TOOLS: Final = Cue("offered tools", GENERAL, 4, ())
 LONG_TEXT: Final = Cue("long text", SUMMARISATION, 1, ())
 CONVERSATION: Final = Cue("conversation", GENERAL, 2, ())
+NO_TEXT: Final = Cue("no text", SUMMARISATION, -3, ())  # to summarise Moby-Dick from memory is to know it
 
+SHORT_CHARS: Final = 60
 LONG_CHARS: Final = 600
 CONVERSATION_MESSAGES: Final = 4
 
@@ -234,15 +247,12 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 def weigh(chat: ChatRequest) -> Verdict:
     """The category of a request, in time linear in what `features` kept of it (at most 1,602 characters)."""
-    words = f"{chat.system}\n{chat.user}".encode().translate(_READ_AS).split()
-    hit = _ANCHORS.keys() & words
-    found: set[int] = set()
-    if hit:
-        text = b" %b " % b" ".join(words)
-        for word in hit:
-            for phrase, number in _ANCHORS[word]:
-                if not phrase or phrase in text:
-                    found.add(number)
+    user = chat.user
+    if len(user) <= NEAR_HEAD + NEAR_TAIL:
+        found = _look(f"{chat.system}\n{user}")
+    else:
+        found = _look(f"{chat.system}\n{user[:NEAR_HEAD]}\n{user[-NEAR_TAIL:]}")
+        found |= _FAR_CUES & _look(user[NEAR_HEAD:-NEAR_TAIL])
     cues = [CUES[number] for number in sorted(found)]
     if chat.forces_tool:
         cues.append(FORCED_TOOL)
@@ -250,13 +260,15 @@ def weigh(chat: ChatRequest) -> Verdict:
         cues.append(OFFERED_TOOLS)
     if chat.user_chars > LONG_CHARS:
         cues.append(LONG_TEXT)
+    if chat.user_chars < SHORT_CHARS:
+        cues.append(NO_TEXT)
     if chat.messages > CONVERSATION_MESSAGES:
         cues.append(CONVERSATION)
 
-    scores = [0] * len(CATEGORIES)
+    scores = [0, 0, 0, 0, 0, 0]
     for cue in cues:
         scores[cue.category] += cue.weight
-    return Verdict(CATEGORIES[_settle(scores)], tuple(scores), tuple(cues))
+    return Verdict(_settle(*scores), tuple(scores), tuple(cues))
 
 
 def names(verdict: Verdict) -> tuple[str, ...]:
@@ -267,22 +279,37 @@ def names(verdict: Verdict) -> tuple[str, ...]:
     return tuple([cue.name for cue in cues])
 
 
-def _settle(scores: list[int]) -> int:
-    reasoning, code, general = scores[REASONING], scores[CODE], scores[GENERAL]
-    against = reasoning + code + general
-    best = max(EASY, key=scores.__getitem__)
-    rivals = [scores[easy] for easy in EASY if easy != best]
-    if scores[best] - against >= EASY_MARGIN and scores[best] > max(rivals):
-        return best
+def _settle(extraction: int, summarisation: int, classification: int, reasoning: int, code: int, general: int) -> str:
+    enough = reasoning + code + general + EASY_MARGIN
+    if extraction >= enough and extraction > summarisation and extraction > classification:
+        return "extraction"
+    if summarisation >= enough and summarisation > extraction and summarisation > classification:
+        return "summarisation"
+    if classification >= enough and classification > extraction and classification > summarisation:
+        return "classification"
     if code >= HARD_MARGIN and code > reasoning and code > general:
-        return CODE
+        return "code"
     if reasoning >= HARD_MARGIN and reasoning > code and reasoning > general:
-        return REASONING
-    return GENERAL
+        return "reasoning"
+    return "general"
 
 
 def _lightness(cue: Cue) -> int:
     return -cue.weight
+
+
+def _look(text: str) -> set[int]:
+    """The places in CUES of all that is found in a text."""
+    found: set[int] = set()
+    words = text.encode().translate(_READ_AS).split()
+    hit = _ANCHOR_WORDS.intersection(words)
+    if hit:
+        spaced = b" %b " % b" ".join(words)
+        for word in hit:
+            for phrase, number in _ANCHORS[word]:
+                if not phrase or phrase in spaced:
+                    found.add(number)
+    return found
 
 
 # Reading ----------------------------------------------------------------------------------------------------
@@ -295,14 +322,27 @@ _READ_AS: Final = bytes(
 
 
 def _anchors() -> dict[bytes, tuple[tuple[bytes, int], ...]]:
-    """Each cue's phrases by their longest word: only where that stands in the text are they looked for."""
+    """Each cue's phrases by their rarest word: only where that stands in the text are they looked for."""
     table: dict[bytes, list[tuple[bytes, int]]] = {}
     for number, cue in enumerate(CUES):
         for phrase in cue.phrases:
             words = phrase.encode().split()
             whole = b" %b " % b" ".join(words) if len(words) > 1 else b""
-            table.setdefault(max(words, key=len), []).append((whole, number))
+            table.setdefault(max(words, key=_rarity), []).append((whole, number))
     return {word: tuple(phrases) for word, phrases in table.items()}
 
 
+def _rarity(word: bytes) -> tuple[bool, int]:
+    return word not in _COMMON, len(word)
+
+
+_COMMON: Final = frozenset(
+    b"a all an and answer as by each find following for from give how i in into is it list me my names not of "
+    b"on one only or should tell text that the then these this to true using was we what which with would write "
+    b"you your".split()
+)
 _ANCHORS: Final = _anchors()
+_ANCHOR_WORDS: Final = frozenset(_ANCHORS)
+_FAR_CUES: Final = frozenset(
+    n for n, cue in enumerate(CUES) if cue.category in {REASONING, CODE} or cue.weight == VETO
+)

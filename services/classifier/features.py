@@ -37,20 +37,29 @@ class BadRequest(Exception):
         self.refusal = refusal
 
 
-class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A chat request as the decision sees it. Empty, zero or -1 (cost): the caller did not say."""
+class Wishes(msgspec.Struct, frozen=True, gc=False):
+    """What the body's metadata asks for; a header is stronger. Empty, or -1: nothing."""
 
-    model: str
-    service: str
-    priority: str
-    category: str
-    tier: str
-    max_cost_nano_usd: int
+    service: str = ""
+    priority: str = ""
+    category: str = ""
+    tier: str = ""
+    max_cost_nano_usd: int = -1
+
+
+NO_WISHES: Final = Wishes()
+
+
+class ChatRequest(msgspec.Struct, frozen=True, gc=False):
+    """A chat request as the decision sees it."""
+
+    model: str  # as sent; empty: left out
+    wishes: Wishes
     system: str  # the ends of the system prompt, at most SYSTEM_HEAD + SYSTEM_TAIL characters and a line break
     user: str  # the ends of the last user turn, likewise
     user_chars: int  # how long that turn was before it was cut
     input_tokens: int  # estimated: bytes of all texts, tools and schemas by four, and a rate an image
-    output_cap: int  # the larger of max_tokens and max_completion_tokens: a backend may heed either
+    output_cap: int  # 0: none. The larger of max_tokens and max_completion_tokens: a backend may heed either
     choices: int
     messages: int
     needs: tuple[str, ...]  # of json_schema, tools, vision
@@ -211,39 +220,23 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
     if images:
         needs = (*needs, "vision")
 
-    service = priority = category = tier = ""
-    max_cost_nano_usd = -1
-    metadata = body.metadata
-    if metadata is not None:
-        service = _name(metadata.tierwise_service, "service")
-        priority = _name(metadata.tierwise_priority, "priority")
-        category = _name(metadata.tierwise_category, "category")
-        tier = _name(metadata.tierwise_tier, "tier")
-        max_cost_nano_usd = _max_cost(metadata.tierwise_max_cost_usd)
-
     last = user if isinstance(user, str) else _text(user)
     return ChatRequest(
-        model=body.model or "",
-        service=service,
-        priority=priority,
-        category=category,
-        tier=tier,
-        max_cost_nano_usd=max_cost_nano_usd,
-        system=_ends("\n".join(system), SYSTEM_HEAD, SYSTEM_TAIL) if system else "",
-        user=_ends(last, USER_HEAD, USER_TAIL),
-        user_chars=len(last),
-        input_tokens=-(-text_bytes // BYTES_PER_TOKEN)
-        + TOKENS_PER_MESSAGE * len(messages)
-        + TOKENS_PER_IMAGE * images,
-        output_cap=max(body.max_tokens or 0, body.max_completion_tokens or 0),
-        choices=body.n or 1,
-        messages=len(messages),
-        needs=needs,
-        offers_tools=offers_tools,
-        forces_tool=isinstance(body.tool_choice, _ToolChoice) and body.tool_choice.function is not None,
-        streamed=bool(body.stream),
-        usage_wanted=bool(body.stream and body.stream_options and body.stream_options.include_usage),
-        temperature_zero=body.temperature == 0,
+        body.model or "",
+        NO_WISHES if body.metadata is None else _wishes(body.metadata),
+        _ends("\n".join(system), SYSTEM_HEAD, SYSTEM_TAIL) if system else "",
+        _ends(last, USER_HEAD, USER_TAIL),
+        len(last),
+        -(-text_bytes // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_IMAGE * images,
+        max(body.max_tokens or 0, body.max_completion_tokens or 0),
+        body.n or 1,
+        len(messages),
+        needs,
+        offers_tools,
+        isinstance(body.tool_choice, _ToolChoice) and body.tool_choice.function is not None,
+        bool(body.stream),
+        bool(body.stream and body.stream_options and body.stream_options.include_usage),
+        body.temperature == 0,
     )
 
 
@@ -261,6 +254,16 @@ def _ends(text: str, head: int, tail: int) -> str:
 
 def _size(raws: list[Raw]) -> int:
     return sum([memoryview(raw).nbytes for raw in raws])
+
+
+def _wishes(metadata: _Metadata) -> Wishes:
+    return Wishes(
+        _name(metadata.tierwise_service, "service"),
+        _name(metadata.tierwise_priority, "priority"),
+        _name(metadata.tierwise_category, "category"),
+        _name(metadata.tierwise_tier, "tier"),
+        _max_cost(metadata.tierwise_max_cost_usd),
+    )
 
 
 def _name(value: str | None, key: str) -> str:
