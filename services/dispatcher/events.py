@@ -15,7 +15,7 @@ from services.dispatcher.providers.openai import UpstreamError, Usage, UsageFiel
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
-_EMPTY: Final = frozenset({b"null", b'""', b"[]", b"{}"})
+_EMPTY: Final = frozenset({b"", b"null", b'""', b"[]", b"{}"})
 
 
 class EventTooLarge(Exception):
@@ -31,7 +31,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: UsageFields | None = None
-    error: Raw | None = None
+    error: Raw = Raw()
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
@@ -91,7 +91,7 @@ class EventStream:
             if not _is_object(data):
                 self.error = UpstreamError("the provider sent an event that is not JSON")
                 return False
-        if chunk.error is not None and bytes(chunk.error) not in _EMPTY:
+        if bytes(chunk.error) not in _EMPTY:
             self.error = read_error(data)
             return False
         if chunk.usage is not None:

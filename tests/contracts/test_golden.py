@@ -1,0 +1,111 @@
+"""Yesterday's messages still decode. Each event has a golden payload as it was first sent, kept for good.
+
+`python -m tests.contracts.test_golden` writes those that are missing, and never changes one that is there.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared import contracts
+from shared.contracts import (
+    AnswerHead,
+    AttemptUsage,
+    Beat,
+    BodyWanted,
+    CallerLeft,
+    ClaimAsked,
+    Claimed,
+    CreditGranted,
+    Features,
+    PlanRefused,
+    Refusal,
+    RequestPlanned,
+    RequestReceived,
+    RequestUsage,
+    UsageRecorded,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+ID = "req_0123456789ab0000002a"
+FEATURES = Features(("asks_to_classify",), (0, 0, 80, 0, 0, 10), "auto", 120, 200, ("json_schema",), 2, True, True)
+REFUSAL = Refusal(404, "model_not_found", "there is no model 'x'", param="model")
+ATTEMPT = AttemptUsage(1, "small-1", 1_795_406_162_000_000, "answered", 200, 120, 20, 50, "reported", 1_230, 41.5)
+USAGE = RequestUsage(
+    ID, 0, 1_795_406_161_999_000, "billing", "normal", "classification", "small", "small-1", "qwen-9b", "category",
+    "miss", 200, 120, 20, 50, "reported", 42.0, -1.0, 1_230, 98_000, 7, "", 5_000, FEATURES, (ATTEMPT,),
+)  # fmt: skip
+
+EVENTS = [
+    RequestReceived(ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596, False, 0, "code", "large", 9),
+    PlanRefused(REFUSAL, 0, "general", "large", ("category",), 7),
+    RequestPlanned(
+        ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596, False, 0, 7, "classification", "small",
+        ("category",), ("small-1", "large-1"), "large-1", True, False, 120, 5_000, "", 0, "", FEATURES,
+    ),
+    AnswerHead(
+        200, "application/json", 643, "classification", "small", "small-1", "qwen-9b", ("category",), 1, 7, 1_230, 96_770
+    ),
+    BodyWanted(1_048_576, 1_048_576),
+    CreditGranted(32),
+    CallerLeft("hung_up"),
+    Beat("dispatcher", "dispatcher-0123456789ab", 3),
+    ClaimAsked("req_0123456789ab"),
+    Claimed("dispatcher-0123456789ab", (ID,)),
+    UsageRecorded("dispatcher-0123456789ab.1", (USAGE,)),
+]  # fmt: skip
+
+
+def golden(event: contracts.Hot) -> Path:
+    return GOLDEN / f"{type(event).__name__}.1.hex"
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_the_golden_payload_still_means_the_same(event):
+    payload = bytes.fromhex(golden(event).read_text())
+    assert msgspec.msgpack.decode(payload, type=type(event)) == event
+
+
+def test_every_event_has_a_golden_payload():
+    events = {
+        value
+        for value in vars(contracts).values()
+        if isinstance(value, type) and issubclass(value, contracts.Hot) and value is not contracts.Hot
+    }
+    parts_of_others = {Refusal, Features, RequestUsage, AttemptUsage}
+    assert events - parts_of_others == {type(event) for event in EVENTS}
+
+
+def test_an_event_from_before_a_field_was_added_decodes():
+    old = msgspec.msgpack.encode([ID, 1, "chat", "", "normal", 600_000, 2])
+    received = msgspec.msgpack.decode(old, type=RequestReceived)
+    assert (received.framed, received.send, received.category) == (False, 0, "")
+
+
+def test_an_event_from_after_a_field_was_added_decodes():
+    newer = msgspec.msgpack.encode(["hung_up", "a field of tomorrow"])
+    assert msgspec.msgpack.decode(newer, type=CallerLeft) == CallerLeft("hung_up")
+
+
+def test_a_body_is_packed_behind_its_event_and_comes_back():
+    head, body = contracts.unpack(contracts.pack(EVENTS[0], b'{"model":"auto"}'))
+    assert msgspec.msgpack.decode(head, type=RequestReceived) == EVENTS[0]
+    assert body == b'{"model":"auto"}'
+
+
+@pytest.mark.parametrize("cut", [b"", b"\0\0\0", b"\0\0\0\x09abc"])
+def test_a_packed_event_that_is_cut_short_is_refused(cut):
+    with pytest.raises(ValueError, match="needs at least|cut short"):
+        contracts.unpack(cut)
+
+
+def test_recorded_features_stay_small():
+    assert len(contracts.encode(FEATURES)) <= 300
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for event in EVENTS:
+        if not golden(event).exists():
+            golden(event).write_text(contracts.encode(event).hex() + "\n")

@@ -1,0 +1,80 @@
+"""What the door makes of a request's headers."""
+
+import pytest
+
+from services.ingress.doors.chat import BadHeader, ChatDoor, new_ingress_id
+from shared.contracts import MAX_INLINE_BYTES, caller_inbox
+
+
+@pytest.fixture
+def door():
+    return ChatDoor("req_0123456789ab")
+
+
+def received(door, *headers, body_bytes=10):
+    return door._received("req_0123456789ab00000001", list(headers), body_bytes)
+
+
+def test_without_headers_the_defaults_hold(door):
+    got = received(door, (b"Host", b"x"), (b"Content-Type", b"application/json"))
+    assert (got.service, got.priority, got.category, got.tier, got.max_cost_nano_usd) == ("", "normal", "", "", -1)
+    assert got.deadline_ms == 600_000
+    assert not got.framed
+
+
+def test_every_header_is_read_whatever_its_case(door):
+    got = received(
+        door,
+        (b"X-Tierwise-Service", b" billing "),
+        (b"x-tierwise-priority", b"bulk"),
+        (b"X-TIERWISE-CATEGORY", b"code"),
+        (b"X-Tierwise-Tier", b"large"),
+        (b"X-Tierwise-Max-Cost-Usd", b"0.002"),
+        (b"X-Tierwise-Deadline-Ms", b"1500"),
+    )
+    assert (got.service, got.priority, got.category, got.tier) == ("billing", "bulk", "code", "large")
+    assert got.max_cost_nano_usd == 2_000_000
+    assert got.deadline_ms == 1500
+
+
+def test_a_deadline_never_exceeds_the_servers(door):
+    assert received(door, (b"X-Tierwise-Deadline-Ms", b"99999999999")).deadline_ms == 600_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"X-Tierwise-Priority", b"urgent"),
+        (b"X-Tierwise-Deadline-Ms", b"0"),
+        (b"X-Tierwise-Deadline-Ms", b"-5"),
+        (b"X-Tierwise-Deadline-Ms", b"soon"),
+        (b"X-Tierwise-Deadline-Ms", b"9" * 400),
+        (b"X-Tierwise-Deadline-Ms", b"\xb2"),
+        (b"X-Tierwise-Deadline-Ms", b""),
+        (b"X-Tierwise-Max-Cost-Usd", b"-1"),
+        (b"X-Tierwise-Max-Cost-Usd", b"NaN"),
+        (b"X-Tierwise-Max-Cost-Usd", b"Infinity"),
+        (b"X-Tierwise-Max-Cost-Usd", b"1e400"),
+        (b"X-Tierwise-Max-Cost-Usd", b"a lot"),
+        (b"X-Tierwise-Service", b"x" * 129),
+        (b"X-Tierwise-Service", b"\xffbilling"),
+        (b"X-Tierwise-Tier", b"a\x01b"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_by_the_headers_name(door, name, value):
+    with pytest.raises(BadHeader) as caught:
+        received(door, (name, value))
+    assert caught.value.refusal.status == 400
+    assert caught.value.refusal.param == name.decode()
+
+
+def test_a_body_over_the_inline_size_is_framed(door):
+    assert not received(door, body_bytes=MAX_INLINE_BYTES).framed
+    assert received(door, body_bytes=MAX_INLINE_BYTES + 1).framed
+
+
+def test_an_id_says_which_ingress_holds_the_caller(door):
+    ids = {door.mint() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {caller_inbox(request_id).split(".")[1] for request_id in ids} == {"req_0123456789ab"}
+    assert new_ingress_id() != new_ingress_id()
