@@ -40,7 +40,7 @@ class Progress:
 
 
 def curl_line(url: str) -> str:
-    question = {"role": "user", "content": "Name three primary colours."}
+    question = {"role": "user", "content": "Positive or negative: the battery died after a week."}
     body = {"model": "auto", "messages": [question], "max_tokens": 40}
     return f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{json.dumps(body)}'"
 

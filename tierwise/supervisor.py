@@ -44,7 +44,7 @@ class Life:
     process: asyncio.subprocess.Process | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     deaths: int = 0
-    waits_for: str = "its turn"
+    waits_for: str = "its start"
     began: float = 0.0
 
 
@@ -88,8 +88,7 @@ class Supervisor:
             if broken.done():
                 broken.result()
             if not everyone.done():
-                # The one whose needs are met is the culprit; the rest wait for it.
-                late = min(self._waiting(), key=lambda life: sum(n in self._unready() for n in life.part.needs))
+                late = next(life for life in self._waiting() if self._may_run(life))
                 raise PartFailed(
                     late.part.name,
                     f"was not ready within {self._start_within_s:.0f} s; it waited for {late.waits_for}",
@@ -189,13 +188,14 @@ class Supervisor:
     async def _tell_what_is_awaited(self) -> None:
         while True:
             await asyncio.sleep(TELL_AFTER_S)
-            self._report.waiting({life.part.name: life.waits_for for life in self._waiting()})
+            self._report.waiting({life.part.name: life.waits_for for life in self._waiting() if self._may_run(life)})
 
     def _waiting(self) -> list[Life]:
         return [life for life in self._lives.values() if not life.ready.is_set()]
 
-    def _unready(self) -> set[str]:
-        return {life.part.name for life in self._waiting()}
+    def _may_run(self, life: Life) -> bool:
+        """The rest waits for one of these, and is no news."""
+        return all(self._lives[need].ready.is_set() for need in life.part.needs)
 
 
 async def _end(life: Life, deadline: float, hurry: asyncio.Event) -> None:

@@ -3,6 +3,7 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,12 +80,18 @@ def test_a_pid_file_that_by_now_names_another_program_does_not_either(server):
     """After a power cut, or in a new container, the old pid is somebody else's."""
     part = postgres_part(server)
     stop(part, start(part, server.log))
-    pid_file = server.place.data / "postmaster.pid"
-    pid_file.write_text(f"{os.getpid()}\n{server.place.data}\n1\n1\n\n127.0.0.1\n\n\n")
     owner = server.place.data.stat()
+    same_user = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
+    other = subprocess.Popen(["sleep", "60"], **same_user)
+    pid_file = server.place.data / "postmaster.pid"
+    pid_file.write_text(f"{other.pid}\n{server.place.data}\n1\n1\n\n127.0.0.1\n\n\n")
     os.chown(pid_file, owner.st_uid, owner.st_gid)
-    with running(part, server.log):
-        assert ask(server.url, "SELECT 1") == 1
+    try:
+        with running(part, server.log):
+            assert ask(server.url, "SELECT 1") == 1
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_pid_file_cut_short_is_removed(server):
