@@ -24,6 +24,7 @@ CHOOSE: Final = frozenset({"", "auto", "default", CHEAP, QUALITY})  # a model's 
 EASY: Final = frozenset({"extraction", "summarisation", "classification"})
 WITHOUT_ADAPTER: Final = frozenset({"anthropic", "gemini"})  # the dispatcher speaks to the others
 
+_UNBOUNDED: Final = 2**62
 _NAMES_TOLD: Final = 60  # in a refusal; a policy may list thousands of adapters
 
 
@@ -39,7 +40,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """A tier's backends, cheapest first."""
+    """A tier's backends that can be sent anything at all, cheapest first."""
 
     backends: tuple[Listed, ...]
     settled: bool  # in this order for every request: no two alike, and none cheap to ask but dear to hear
@@ -65,6 +66,7 @@ class Book(msgspec.Struct, frozen=True):
     rank: dict[str, int]  # a tier's place by its name
     shelves: tuple[Shelf, ...]  # by a tier's place
     backends: dict[str, Listed]
+    narrowest: int  # tokens that fit into every window that is known
     pins: dict[str, Pin]
     aliases: tuple[Alias, ...]  # the first that matches counts
     tier_of: dict[str, int]  # every category has one
@@ -81,7 +83,8 @@ def compile_policy(policy: Policy, version: int) -> Book:
     rank = {tier: place for place, tier in enumerate(policy.tiers)}
     listed = {backend.name: _listed(backend, rank) for backend in policy.backends}
     shelves = tuple(
-        _shelf([one for one in listed.values() if one.tier == place]) for place in range(len(policy.tiers))
+        _shelf([one for one in listed.values() if one.tier == place and not one.unfit])
+        for place in range(len(policy.tiers))
     )
     last = len(policy.tiers) - 1
     return Book(
@@ -90,6 +93,7 @@ def compile_policy(policy: Policy, version: int) -> Book:
         rank=rank,
         shelves=shelves,
         backends=listed,
+        narrowest=min([one.context_window for one in listed.values() if one.context_window], default=_UNBOUNDED),
         pins=_pins(policy, listed),
         aliases=tuple(
             Alias(re.compile(translate(pattern)).match, target) for pattern, target in policy.aliases.items()
@@ -102,7 +106,9 @@ def compile_policy(policy: Policy, version: int) -> Book:
             else last
             for category in CATEGORIES
         },
-        baseline=listed[policy.savings.baseline] if policy.savings.baseline else _dearest(shelves[last]),
+        baseline=listed[policy.savings.baseline]
+        if policy.savings.baseline
+        else _dearest([one for one in listed.values() if one.tier == last]),
         observe=policy.routing.mode == "observe",
         known_names=_known_names(policy),
     )
@@ -146,8 +152,8 @@ def _shelf(backends: list[Listed]) -> Shelf:
     return Shelf(tuple(ordered), settled)
 
 
-def _dearest(shelf: Shelf) -> Listed:
-    return max(shelf.backends, key=lambda one: (one.price.input + one.price.output, one.name))
+def _dearest(backends: list[Listed]) -> Listed:
+    return max(backends, key=lambda one: (one.price.input + one.price.output, one.name))
 
 
 def _known_names(policy: Policy) -> str:

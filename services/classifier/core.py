@@ -73,10 +73,12 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         return PlanRefused(route, received.send, policy_version=book.version)
 
     chain = _chain(route, received, chat, book)
-    able = _able(chain, chat)
+    able = chain
+    if chat.needs or route.only or chat.input_tokens + chat.output_cap >= book.narrowest:
+        able = _able(chain, chat)
     fitting = _affordable(able, chat, route.max_cost_nano_usd)
     if not fitting:
-        refusal = _too_dear(able, chat, route) if able else _incapable(chain, chat, route)
+        refusal = _too_dear(able, chat, route) if able else _incapable(chat, route, book)
         return PlanRefused(
             refusal, received.send, route.category, book.tiers[route.tier], route.reasons, book.version
         )
@@ -224,7 +226,7 @@ def _unalias(model: str, book: Book) -> tuple[str, bool]:
 
 
 def _chain(route: Route, received: RequestReceived, chat: ChatRequest, book: Book) -> tuple[Listed, ...]:
-    """Every backend that the route allows: its tier, then upward, then downward to the floor; each tier by price."""
+    """The route's tier, then upward, then downward to the floor; each tier by price. A pin allows its own alone."""
     if route.only:
         return _by_price(route.only, route, received, chat)
     chain: list[Listed] = []
@@ -334,8 +336,9 @@ def _unknown_model(asked: str, model: str, book: Book) -> Refusal:
     )
 
 
-def _incapable(chain: tuple[Listed, ...], chat: ChatRequest, route: Route) -> Refusal:
-    lacks = "; ".join([f"{one.name}: {_lacks(one, chat)}" for one in chain[:20]])
+def _incapable(chat: ChatRequest, route: Route, book: Book) -> Refusal:
+    asked = route.only or [one for one in book.backends.values() if one.tier >= route.floor]
+    lacks = "; ".join([f"{one.name}: {_lacks(one, chat)}" for one in asked[:20]])
     pinned = " that `model` names" if route.only else ""
     return Refusal(
         400,
