@@ -41,8 +41,8 @@ class RequestReceived(Hot, frozen=True, array_like=True, gc=False):
     request_id: str
     received_at_us: int  # wall clock, microseconds since the epoch
     door: str
-    service: str
-    priority: str
+    service: str  # by the header; empty: the body's metadata may say
+    priority: str  # likewise
     deadline_ms: int  # what is left of the caller's time
     body_bytes: int
     framed: bool = False

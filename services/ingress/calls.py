@@ -138,7 +138,7 @@ class Calls:
         call.deadline = now + received.deadline_ms / 1000 + DEADLINE_GRACE_S
         self._calls[call.request_id.encode()] = call
         reply = inbox(self._ingress_id, call.request_id).encode()
-        self._bus.publish(_ROUTES[received.priority], pack(received, body), reply)
+        self._bus.publish(_ROUTES[received.priority or "normal"], pack(received, body), reply)
         return None
 
     def left(self, call: Call, because: str = "hung_up") -> None:

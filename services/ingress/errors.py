@@ -46,6 +46,8 @@ STOPPING: Final = server_error(503, "restarting", "this server is restarting; se
 BROKEN: Final = server_error(500, "internal_error", "the door failed on this request; its log has the cause", 0)
 NOT_HTTP: Final = Refusal(400, "invalid_http", "this is not valid HTTP/1.1; check the request line and the headers")
 
+NO_UPGRADE: Final = Refusal(400, "upgrade_unsupported", "this server speaks HTTP/1.1 only; send no Upgrade header")
+
 
 def too_large(limit: int) -> Refusal:
     return Refusal(

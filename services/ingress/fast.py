@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.ingress import errors, render
@@ -74,8 +75,18 @@ class HotProtocol(HttpToolsProtocol):
             if self._lingering < 0:
                 self.transport.abort()
             return
-        if not self._deaf:
-            super().data_received(data)
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # To `Upgrade: h2c` and the like the answer is HTTP/1.1 (RFC 9110, 7.8), and then the connection ends.
+            self._deaf = True
+            if self._answering is not None:
+                self._answering.keep_alive = False
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def pause_writing(self) -> None:
         self.is_slow = True
@@ -98,15 +109,7 @@ class HotProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         """Not HTTP. Also reached where one of our own callbacks raised, which the log has then."""
-        self._deaf = True
-        if self._answering is not None:
-            self._answering.keep_alive = False
-            return
-        request_id = self.door.mint()
-        body = errors.body(errors.NOT_HTTP, request_id)
-        head = render.refusal(errors.NOT_HTTP, request_id, len(body), common=self._common_lines(), keep_alive=False)
-        self.transport.write(head + body)
-        self.transport.close()
+        self._refuse_unread(errors.NOT_HTTP)
 
     # The parser's side --------------------------------------------------------------------------------------
 
@@ -149,6 +152,9 @@ class HotProtocol(HttpToolsProtocol):
                 super().on_message_complete()
             return
         if self._deaf or self._lingering >= 0:
+            return
+        if self.parser.should_upgrade():  # the parser has not read its body, nor will it
+            self._refuse_unread(errors.NO_UPGRADE)
             return
         request.keep_alive = self.parser.should_keep_alive()
         cold_is_busy = self.cycle is not None and not self.cycle.response_complete
@@ -274,31 +280,30 @@ class HotProtocol(HttpToolsProtocol):
     def _too_large(self, request: _Request) -> None:
         """Said before the body has come. What is still coming is read and dropped: closing would lose the answer."""
         self._request = None
-        self._deaf = True
-        if self._answering is not None:
-            self._answering.keep_alive = False
-            return
-        refusal = errors.too_large(self.door.server.max_body_bytes)
-        request_id = self.door.mint()
-        body = errors.body(refusal, request_id)
-        head = render.refusal(refusal, request_id, len(body), common=self._common_lines(), keep_alive=False)
-        self.transport.write(head + body)
         request.body.clear()
-        self._lingering = LINGER_BYTES
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.abort)
+        self._refuse_unread(errors.too_large(self.door.server.max_body_bytes))
 
     def _broke(self, error: Exception) -> None:
         self.loop.call_exception_handler({"message": "the chat door failed on a request", "exception": error})
         request, self._answering, self._call = self._answering, None, None
         if request is None:
             return
+        self._refuse_unread(errors.BROKEN)
+
+    def _refuse_unread(self, refusal: Refusal) -> None:
+        """The connection's last answer. What is still coming is read and dropped: closing would lose the answer."""
+        self._deaf = True
+        if self._answering is not None:
+            self._answering.keep_alive = False  # that answer comes first, and is the last
+            return
         request_id = self.door.mint()
-        body = errors.body(errors.BROKEN, request_id)
-        head = render.refusal(errors.BROKEN, request_id, len(body), common=self._common_lines(), keep_alive=False)
+        body = errors.body(refusal, request_id)
+        head = render.refusal(refusal, request_id, len(body), common=self._common_lines(), keep_alive=False)
         self.transport.write(head + body)
-        self.transport.close()
+        self._lingering = LINGER_BYTES
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def _common_lines(self) -> str:
         """`date` and `server`; uvicorn makes a new list of them once a second."""

@@ -16,6 +16,7 @@ from shared.contracts import MAX_INLINE_BYTES, Refusal
 KEPT_BYTES: Final = 8 * 1024  # at either end of a text
 _SHORTEST: Final = 32
 _LONGEST_LIST: Final = 1024
+_LARGEST_OBJECT: Final = 32  # fewer keys than this are never cut: a message without its role would be none
 _DEEPEST: Final = 64  # nothing that decides lies deeper
 
 _decode = msgspec.json.Decoder().decode
@@ -44,7 +45,7 @@ def cut(body: bytes) -> bytes:
         if len(head) <= MAX_INLINE_BYTES:
             return head
         if kept <= _SHORTEST and longest <= 2:
-            return _encode({key: whole[key] for key in ("model", "stream") if _is_small(whole.get(key))})
+            return _encode(_least(whole))
         kept, longest = max(kept // 4, _SHORTEST), max(longest // 4, 2)
 
 
@@ -55,7 +56,10 @@ def _shorten(node: Any, kept: int, longest: int, depth: int) -> Any:
         return None
     if isinstance(node, dict):
         items = list(node.items())
-        return {key: _shorten(value, kept, longest, depth + 1) for key, value in _ends(items, longest)}
+        return {
+            key: _shorten(value, kept, longest, depth + 1)
+            for key, value in _ends(items, max(longest, _LARGEST_OBJECT))
+        }
     if isinstance(node, list):
         return [_shorten(value, kept, longest, depth + 1) for value in _ends(node, longest)]
     return node
@@ -76,5 +80,11 @@ def _shorten_text(text: str, kept: int) -> str:
     return text[:kept] + text[-kept:]
 
 
-def _is_small(value: Any) -> bool:
-    return isinstance(value, (str, bool)) and len(str(value)) <= KEPT_BYTES
+def _least(whole: dict[str, Any]) -> dict[str, Any]:
+    """Of a body whose very structure is too large: what must be known, and nothing that speaks for an easy task."""
+    small = {
+        key: value
+        for key in ("model", "stream", "max_tokens")
+        if isinstance(value := whole.get(key), (str, bool, int)) and len(str(value)) <= KEPT_BYTES
+    }
+    return {**small, "messages": [{"role": "user", "content": ""}]}

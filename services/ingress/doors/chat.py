@@ -77,8 +77,7 @@ class ChatDoor:
         return calls.send(call, received, body)
 
     def _received(self, request_id: str, headers: Headers, body_bytes: int) -> RequestReceived:
-        service = category = tier = cache = ""
-        priority = "normal"
+        service = category = tier = cache = priority = ""
         deadline_ms = int(self.server.request_timeout_s * 1000)
         max_cost = -1
         for raw_name, raw_value in headers:

@@ -15,9 +15,9 @@ def received(door, *headers, body_bytes=10):
     return door._received("req_0123456789ab00000001", list(headers), body_bytes)
 
 
-def test_without_headers_the_defaults_hold(door):
+def test_without_headers_nothing_is_said_that_the_body_might_say(door):
     got = received(door, (b"Host", b"x"), (b"Content-Type", b"application/json"))
-    assert (got.service, got.priority, got.category, got.tier, got.max_cost_nano_usd) == ("", "normal", "", "", -1)
+    assert (got.service, got.priority, got.category, got.tier, got.max_cost_nano_usd) == ("", "", "", "", -1)
     assert got.deadline_ms == 600_000
     assert not got.framed
 

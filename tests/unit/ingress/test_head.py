@@ -39,7 +39,10 @@ def test_an_image_is_replaced_by_its_type_and_size():
     ],
 )
 def test_the_head_fits_into_one_message_whatever_the_body_is(whole):
-    assert len(cut(encoded(whole))) <= MAX_INLINE_BYTES
+    head = cut(encoded(whole))
+    assert len(head) <= MAX_INLINE_BYTES
+    messages = json.loads(head)["messages"]
+    assert all({"role", "content"} <= message.keys() for message in messages)
 
 
 @pytest.mark.parametrize(
