@@ -154,7 +154,8 @@ async def _run(server: PostgresServer, command: list[str], stdin: bytes = b"") -
         user=server.place.user,
     )
     if await run_to_end(helper, stdin=stdin, log=server.log) != 0:
-        raise CannotStart(f"{helper.name} failed; its words are in {server.log}")
+        last = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:])
+        raise CannotStart(f"{helper.name} failed; the last of its words in {server.log}:\n{last}")
 
 
 def _environment() -> dict[str, str]:

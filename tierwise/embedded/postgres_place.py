@@ -35,7 +35,7 @@ def find_place(state: Path, elsewhere: Path = ELSEWHERE) -> Place:
     if os.geteuid() != 0:
         return Place(binaries=_binaries(packages), data=inside, user=None, elsewhere=False)
     outside = elsewhere / hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:16]
-    nobody = pwd.getpwnam("nobody")
+    nobody = _nobody()
     data = choose_data(
         inside=inside,
         outside=outside,
@@ -80,6 +80,16 @@ def may_pass(mode: int, owner: int, group: int, uid: int, gid: int) -> bool:
     if group == gid:
         return bool(mode & 0o010)
     return bool(mode & 0o001)
+
+
+def _nobody() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise CannotStart(
+            "PostgreSQL refuses to run as root, and this system has no user `nobody`: run as a plain user, "
+            "or name a PostgreSQL of yours in TIERWISE_DATABASE_URL"
+        ) from error
 
 
 def _can_enter(folder: Path, uid: int, gid: int) -> bool:
