@@ -92,6 +92,9 @@ class Peer:
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return head, await self._reader.readexactly(length)
 
+    async def byte(self) -> bytes:
+        return await self._reader.readexactly(1)
+
     def say(self, data: bytes) -> None:
         self._writer.write(data)
 
@@ -160,9 +163,3 @@ def post(pool: Origin, body: bytes = b"{}") -> Noted:
     call = Noted()
     pool.post(b"/chat/completions", body, call)
     return call
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """The caller's deadline is the test's."""
-    while not condition():
-        await asyncio.sleep(0.001)
