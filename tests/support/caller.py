@@ -1,0 +1,189 @@
+"""A caller of the router who sees every byte: plain answers, streams event by event, and a crowd that never rests."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tests.support.wait import wait_until
+
+PATH = "/v1/chat/completions"
+HELLO: Mapping[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Say hello."}]}
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    took_s: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def request_id(self) -> str:
+        return self.headers["x-tierwise-request-id"]
+
+    @property
+    def text(self) -> str:
+        return str(self.json["choices"][0]["message"]["content"])
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """Checked to be of OpenAI's shape, with the request's id."""
+        error = self.json["error"]
+        assert set(error) == {"message", "type", "param", "code", "request_id"}, error
+        assert error["message"], error
+        assert error["type"], error
+        assert error["request_id"] == self.request_id == self.headers["x-request-id"]
+        assert self.headers["content-type"] == "application/json"
+        return dict(error)
+
+
+def chat(**changes: Any) -> dict[str, Any]:
+    return {**HELLO, **changes}
+
+
+class Caller:
+    """One connection. Each call is begun by `send` and ended by `answer`, or read by `event`; `ask` is both."""
+
+    def __init__(self, url: str, timeout_s: float = 30) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def receive_buffer(self, size: int) -> None:
+        """So small that a peer soon sees that nobody reads."""
+        self._connection.connect()
+        self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+    def ask(self, body: Any = HELLO, **headers: str) -> Answer:
+        self.send(body, **headers)
+        return self.answer()
+
+    def send(self, body: Any = HELLO, **headers: str) -> None:
+        """`headers`: `tierwise_priority="bulk"` is `X-Tierwise-Priority: bulk`."""
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {f"x-{name.replace('_', '-')}": value for name, value in headers.items()}
+        self._began = time.monotonic()
+        self._connection.request("POST", PATH, payload, {"content-type": "application/json", **named})
+
+    def answer(self) -> Answer:
+        self.head()
+        return Answer(
+            self._response.status,
+            {name.lower(): value for name, value in self._response.getheaders()},
+            self._response.read(),
+            time.monotonic() - self._began,
+        )
+
+    def head(self) -> http.client.HTTPResponse:
+        self._response = self._connection.getresponse()
+        return self._response
+
+    def event(self) -> str:
+        """The next event of a stream, without its blank line; empty at its end."""
+        lines: list[str] = []
+        while True:
+            line = self._response.readline().decode()
+            if line in {"\n", ""}:
+                return "".join(lines)
+            lines.append(line.rstrip("\n"))
+
+    def events(self) -> list[str]:
+        """All that are left."""
+        return list(iter(self.event, ""))
+
+    def hang_up(self) -> None:
+        assert self._connection.sock is not None
+        self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+def ask(url: str, body: Any = HELLO, **headers: str) -> Answer:
+    with Caller(url) as caller:
+        return caller.ask(body, **headers)
+
+
+def data(event: str) -> Any:
+    """What an event's `data:` line holds."""
+    assert event.startswith("data: "), event
+    return json.loads(event.removeprefix("data: "))
+
+
+def texts(events: list[str]) -> str:
+    chunks = [data(event) for event in events if event.startswith("data: {")]
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
+
+
+@dataclass
+class Crowd:
+    """Callers who ask again and again until left. `answered` are the ids of the requests that got their 200."""
+
+    url: str
+    callers: int = 12
+    answered: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)  # by status and code, or by what broke
+    slowest_s: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._leaving = threading.Event()
+        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(self.callers)]
+        for thread in self._threads:
+            thread.start()
+        self.wait_for_answers()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        self._leaving.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a caller hangs"
+
+    def wait_for_answers(self, more: int = 50, within_s: float = 20) -> None:
+        enough = len(self.answered) + more
+        wait_until(
+            lambda: len(self.answered) >= enough, f"{more} more requests to be answered ({self.refused})", within_s
+        )
+
+    def be_served_for(self, seconds: float, longest_gap_s: float = 5) -> None:
+        """Goes on for so long, and fails as soon as nobody was answered for `longest_gap_s`."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.wait_for_answers(1, longest_gap_s)
+
+    def _call(self) -> None:
+        caller = Caller(self.url)
+        while not self._leaving.is_set():
+            try:
+                answer = caller.ask()
+            except (OSError, http.client.HTTPException) as error:
+                self.refused[type(error).__name__] += 1
+                caller.__exit__()
+                caller = Caller(self.url)
+                self._leaving.wait(0.05)  # as an SDK would: a door that is shut is not hammered
+                continue
+            self.slowest_s = max(self.slowest_s, answer.took_s)
+            if answer.status == 200:
+                self.answered.append(answer.request_id)
+            else:
+                self.refused[f"{answer.status} {answer.error['code']}"] += 1
+                self._leaving.wait(0.05)
+        caller.__exit__()

@@ -1,0 +1,149 @@
+"""Processes die under load: each answered request is in the ledger, and it is there once."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.caller import chat, data, texts
+from tests.support.router import Router, running_router
+from tests.support.upstream import Gate, answer, gated, stream
+from tests.support.wait import wait_until
+
+SLOWLY = answer(after_s=0.03)  # so that there is always something in flight
+SLACK_S = 1.0  # two shared cores on which a whole system has just lost a process
+
+
+@pytest.fixture(scope="module")
+def survivor() -> Iterator[Router]:
+    """One router for all these deaths: it must live through one after the other. Its books are checked as a whole."""
+    with running_router() as router:
+        yield router
+
+
+@pytest.fixture
+def router(survivor: Router) -> Router:
+    survivor.first.always(SLOWLY)
+    survivor.second.always(SLOWLY)
+    survivor.wait_until_it_answers()
+    return survivor
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[str]:
+    """Every request that got its answer, whatever died meanwhile."""
+    return []
+
+
+@pytest.mark.parametrize("name", ["ledger", "validator", "batcher", "classifier", "ingress"])
+def test_a_service_that_is_killed_under_load_comes_back_and_no_answer_is_lost(router, answered, name):
+    with router.crowd() as crowd:
+        new = router.stack.kill_and_wait_for_next(name)
+        assert router.wait_until_it_answers() < 10
+        crowd.wait_for_answers()
+    assert router.stack.processes[name] == new, "it died once"
+    answered += crowd.answered
+    if name in {"ledger", "validator", "batcher"}:
+        assert not crowd.refused, "nobody waits for these"
+    router.check_books(answered)
+
+
+def test_what_a_killed_dispatcher_held_is_answered_in_time(router):
+    gate, steps = Gate(), Gate()
+    router.first.script(*[gated(gate)] * 10, stream(["one ", "two"], gate=steps))
+    asked = len(router.first.requests)
+    plain = [router.caller() for _ in range(10)]
+    for caller in plain:
+        caller.send()
+    wait_until(lambda: len(router.first.requests) == asked + 10, "the requests to reach the backend")
+    streamed = router.caller()
+    streamed.send(chat(stream=True))
+    steps.release()
+    assert streamed.head().status == 200
+    assert texts([streamed.event(), streamed.event()]) == "one "
+
+    killed_at = time.monotonic()
+    router.stack.kill("dispatcher")
+    events = streamed.events()
+    assert time.monotonic() - killed_at < 1.5 + SLACK_S
+    assert data(events[-1])["error"]["code"] == "holder_died"
+    assert "data: [DONE]" not in events
+    for caller in plain:
+        refused = caller.answer()
+        assert time.monotonic() - killed_at < 1.5 + SLACK_S
+        assert refused.status == 503
+        assert refused.error["code"] == "holder_died"
+        assert int(refused.headers["retry-after"]) > 0
+    for caller in (*plain, streamed):
+        caller.__exit__()
+    router.wait_until_it_answers()
+
+
+def test_a_dispatcher_that_is_killed_under_load_comes_back_and_no_answer_is_lost(router, answered):
+    with router.crowd() as crowd:
+        router.stack.kill_and_wait_for_next("dispatcher")
+        assert router.wait_until_it_answers() < 10
+        crowd.wait_for_answers()
+    answered += crowd.answered
+    assert crowd.refused
+    assert crowd.slowest_s < 1.5 + SLACK_S
+    router.check_books(answered, every_call=False)  # what died with it was paid, and nobody knows how much
+
+
+def test_nats_is_killed_under_load(router, answered):
+    """In-flight requests fail within a second, the next ones work when it is back, and no answer is lost."""
+    gate, steps = Gate(), Gate()
+    router.first.script(gated(gate), stream(["one ", "two"], gate=steps))
+    plain, streamed = router.caller(), router.caller()
+    asked = len(router.first.requests)
+    plain.send()
+    wait_until(lambda: len(router.first.requests) > asked, "the request to reach the backend")
+    streamed.send(chat(stream=True))
+    steps.release()
+    assert streamed.head().status == 200
+    assert texts([streamed.event(), streamed.event()]) == "one "
+    with router.crowd() as crowd:
+        killed_at = time.monotonic()
+        router.stack.kill("nats")
+        refused = plain.answer()
+        events = streamed.events()
+        assert time.monotonic() - killed_at < 1 + SLACK_S
+        assert refused.status == 503
+        assert refused.error["code"] == "bus_unavailable"
+        assert int(refused.headers["retry-after"]) > 0
+        assert data(events[-1])["error"]["code"] == "bus_unavailable"
+        assert router.wait_until_it_answers() < 15
+        crowd.wait_for_answers()
+    for caller in (plain, streamed):
+        caller.__exit__()
+    assert crowd.slowest_s < 1 + SLACK_S
+    assert any(request.was_cut.is_set() for request in router.first.requests), "nobody waits for those any more"
+    answered += crowd.answered
+    router.check_books(answered, every_call=False)
+
+
+def test_everything_dies_at_once(router, answered):
+    """All services and NATS: the ledger still has what was answered before, during and after."""
+    with router.crowd() as crowd:
+        before = router.stack.processes
+        for name in before:
+            if name != "postgres":
+                router.stack.kill(name)
+        wait_until(lambda: all_new(before, router.stack.processes), "everything to be started again")
+        assert router.wait_until_it_answers(30) < 30
+        crowd.wait_for_answers()
+    answered += crowd.answered
+    router.check_books(answered, every_call=False)
+
+
+def all_new(before: dict[str, int], now: dict[str, int]) -> bool:
+    return all(now.get(name) not in {None, pid} for name, pid in before.items() if name != "postgres")
+
+
+def test_postgresql_is_killed_under_load_and_nobody_who_asks_notices(router, answered):
+    with router.crowd() as crowd:
+        router.stack.kill_and_wait_for_next("postgres")
+        crowd.wait_for_answers(200)
+    assert not crowd.refused
+    answered += crowd.answered
+    router.check_books(answered, every_call=False)
