@@ -17,13 +17,22 @@ VERSIONS_KEPT = 2  # a plan made under the last version is still carried out und
 _FREE = Price(0, 0, 0)
 
 
+class Load:
+    """How many calls of one backend this dispatcher has under way, whichever policy version they were made under."""
+
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+
+
 class Target:
-    """One backend of one policy version. `in_flight` is this dispatcher's own count."""
+    """One backend of one policy version."""
 
-    __slots__ = ("cap_field", "fault", "in_flight", "max_concurrent", "model", "name", "origin", "price",
-                 "thinking", "tier")  # fmt: skip
+    __slots__ = ("cap_field", "fault", "load", "max_concurrent", "model", "name", "origin", "price", "thinking",
+                 "tier")  # fmt: skip
 
-    def __init__(self, backend: Backend, origin: Origin | None, fault: str) -> None:
+    def __init__(self, backend: Backend, origin: Origin | None, load: Load, fault: str = "") -> None:
         self.name = backend.name
         self.tier = backend.tier
         self.model = backend.model
@@ -31,13 +40,13 @@ class Target:
         self.max_concurrent = backend.max_concurrent
         self.thinking = backend.thinking
         self.cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
-        self.in_flight = 0
+        self.load = load
         self.origin = origin  # None: `fault` says what its configuration lacks here
         self.fault = fault
 
     @property
     def is_full(self) -> bool:
-        return self.in_flight >= self.max_concurrent
+        return self.load.in_flight >= self.max_concurrent
 
 
 class Backends:
@@ -46,15 +55,12 @@ class Backends:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._versions: dict[int, dict[str, Target]] = {}
-        self._origins: dict[tuple[str, bytes], Origin] = {}
+        self._origins: dict[tuple[str, bytes, int], Origin] = {}
+        self._loads: dict[str, Load] = {}
         self._ssl: ssl.SSLContext | None = None
 
     def publish(self, policy: Policy, version: int) -> None:
         targets = {backend.name: self._target(backend) for backend in policy.backends}
-        previous = self._versions.get(max(self._versions, default=0), {})
-        for name, target in targets.items():
-            if name in previous:
-                target.in_flight = previous[name].in_flight
         self._versions[version] = targets
         for old in sorted(self._versions)[:-VERSIONS_KEPT]:
             del self._versions[old]
@@ -77,25 +83,25 @@ class Backends:
         await asyncio.gather(*(origin.close() for origin in self._origins.values()))
 
     def _target(self, backend: Backend) -> Target:
+        load = self._loads.setdefault(backend.name, Load())
         try:
             url = resolve(backend.url, self._environment).rstrip("/")
             key = resolve(backend.api_key, self._environment)
             headers = {"authorization": f"Bearer {key}"} if key else {}
             lines = header_lines(headers)
-            return Target(backend, self._origin(url, lines, backend.max_concurrent), "")
+            return Target(backend, self._origin(url, lines, backend.max_concurrent), load)
         except PolicyFault as fault:
-            return Target(backend, None, f"backend {backend.name}: {fault}")
+            return Target(backend, None, load, f"backend {backend.name}: {fault}")
         except ValueError:
             # Its message may hold the value.
-            return Target(
-                backend, None, f"backend {backend.name}: its base_url or api_key cannot be used in a request"
-            )
+            fault = f"backend {backend.name}: its base_url or api_key cannot be used in a request"
+            return Target(backend, None, load, fault)
 
     def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
-        origin = self._origins.get((url, headers))
+        origin = self._origins.get((url, headers, max_connections))
         if origin is None:
             if url.startswith("https://") and self._ssl is None:
                 self._ssl = ssl.create_default_context()
             origin = Origin(url, headers=headers, max_connections=max_connections, ssl_context=self._ssl)
-            self._origins[url, headers] = origin
+            self._origins[url, headers, max_connections] = origin
         return origin

@@ -97,3 +97,13 @@ def of_deadline(deadline_ms: int) -> Refusal:
         type="server_error",
         may_retry=False,
     )
+
+
+def of_interruption(why: str) -> Refusal:
+    """An answer that broke off after it had begun: too late for another backend."""
+    return Refusal(
+        status=502,
+        code="stream_interrupted",
+        message=f"the answer broke off: {why}. Send the request again",
+        type="server_error",
+    )
