@@ -94,8 +94,8 @@ class Backends:
             return Target(backend, None, load, f"backend {backend.name}: {fault}")
         except ValueError:
             # Its message may hold the value.
-            fault = f"backend {backend.name}: its base_url or api_key cannot be used in a request"
-            return Target(backend, None, load, fault)
+            unusable = f"backend {backend.name}: its base_url or api_key cannot be used in a request"
+            return Target(backend, None, load, unusable)
 
     def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
         origin = self._origins.get((url, headers, max_connections))
