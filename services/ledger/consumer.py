@@ -35,7 +35,7 @@ FETCH_WAIT_S: Final = 0.5  # of an idle ledger; a message that comes meanwhile i
 ACK_WAIT_S: Final = 10
 MAX_ACK_PENDING: Final = 1000  # ten ledgers' fetches
 BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)  # then the last for ever: rows are due soon after the return
-LOOK_EVERY_S: Final = 2.0  # at the database while there is nothing to write, so that /readyz tells the truth
+LOOK_EVERY_S: Final = 1.0  # at the database while there is nothing to write, so that /readyz tells the truth
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class Consumer:
         self._missed: dict[str, str] = {}
 
     async def run(self) -> None:
-        await self._until_saved(self._store.check)
+        await self._look_at_database()
         while True:
             messages = await self._fetch()
             if not messages:
@@ -157,8 +157,10 @@ class Consumer:
     async def _idle(self) -> None:
         self._metrics.pending.set(0)
         self._metrics.lag.set(0)
-        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
-            return
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            await self._look_at_database()
+
+    async def _look_at_database(self) -> None:
         try:
             await self._store.check()
         except DatabaseAway as away:

@@ -123,6 +123,8 @@ def _flaw(usage: RequestUsage) -> str:
         return f"latency_ms is no duration: {usage.latency_ms}"
     attempts = usage.attempts
     for attempt in attempts:
+        if not 0 <= attempt.started_at_us <= LAST_MOMENT_US:
+            return f"started_at_us of attempt {attempt.attempt} is no point in time: {attempt.started_at_us}"
         if not -1 <= attempt.latency_ms <= LONGEST_MS:
             return f"latency_ms of attempt {attempt.attempt} is no duration: {attempt.latency_ms}"
     if len(attempts) > 1 and len({attempt.attempt for attempt in attempts}) < len(attempts):

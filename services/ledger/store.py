@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -72,20 +72,29 @@ ATTEMPT_COLUMNS: Final = (
 )
 
 
-def _insert(table: str, columns: Sequence[tuple[str, str, str]]) -> str:
-    """Whole columns as parameters: half the cost of a row at a time, and one round trip."""
+def _given(name: str, columns: Sequence[tuple[str, str, str]]) -> str:
+    fields = ", ".join(f"{field} {kind}" for field, kind, _ in columns)
+    return f"CREATE TEMPORARY TABLE {name} ({fields}) ON COMMIT DELETE ROWS"
+
+
+def _insert(table: str, columns: Sequence[tuple[str, str, str]], given: str) -> str:
     names = ", ".join(name for name, _, _ in columns)
     values = ", ".join(how.format(name) for name, _, how in columns)
-    arrays = ", ".join(f"${i}::{kind}[]" for i, (_, kind, _) in enumerate(columns, 1))
-    return (
-        f"INSERT INTO tierwise.{table} ({names}) SELECT {values} FROM unnest({arrays}) AS given ({names}) "  # noqa: S608  # constants of this module
-        "ON CONFLICT DO NOTHING"
-    )
+    return f"INSERT INTO tierwise.{table} ({names}) SELECT {values} FROM {given} ON CONFLICT DO NOTHING"  # noqa: S608  # constants
 
 
-_INSERT_REQUESTS: Final = _insert("ledger_requests", REQUEST_COLUMNS) + " RETURNING request_id"
-_INSERT_RESENDS: Final = _insert("ledger_resends", REQUEST_COLUMNS)
-_INSERT_ATTEMPTS: Final = _insert("ledger_attempts", ATTEMPT_COLUMNS)
+# Rows come by COPY into a table of the connection's own: 3 µs of Python a record, where arrays for `unnest` took 21.
+_GIVEN_REQUESTS: Final = "given_requests"
+_GIVEN_ATTEMPTS: Final = "given_attempts"
+_PREPARE: Final = ";".join((_given(_GIVEN_REQUESTS, REQUEST_COLUMNS), _given(_GIVEN_ATTEMPTS, ATTEMPT_COLUMNS)))
+_INSERT_REQUESTS: Final = _insert("ledger_requests", REQUEST_COLUMNS, _GIVEN_REQUESTS)
+_INSERT_RESENDS: Final = _insert("ledger_resends", REQUEST_COLUMNS, _GIVEN_REQUESTS)
+_INSERT_ATTEMPTS: Final = _insert("ledger_attempts", ATTEMPT_COLUMNS, _GIVEN_ATTEMPTS)
+
+_INSERT_AND_TELL_WHAT_WAS_THERE: Final = f"""
+WITH inserted AS ({_INSERT_REQUESTS} RETURNING request_id)
+SELECT request_id FROM {_GIVEN_REQUESTS} WHERE request_id NOT IN (SELECT request_id FROM inserted)
+"""  # noqa: S608  # constants
 
 _STANDINGS: Final = """
 SELECT request_id, send, fingerprint, status, (extract(epoch FROM answered_at) * 1000000)::bigint AS answered_at_us
@@ -100,7 +109,7 @@ INSERT INTO tierwise.ledger_resends ({columns}, recorded_at) SELECT {columns}, r
 
 _BEAR_RESENT_COST: Final = """
 UPDATE tierwise.ledger_requests SET resent_cost_nano_usd =
-    (SELECT sum(cost_nano_usd) FROM tierwise.ledger_resends WHERE request_id = $1)
+    (SELECT coalesce(sum(cost_nano_usd), 0) FROM tierwise.ledger_resends WHERE request_id = $1)
 WHERE request_id = $1
 """
 
@@ -163,6 +172,7 @@ class Store:
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._settings, "ledger")
+            await self._connection.execute(_PREPARE)
         return self._connection
 
     def _drop(self) -> None:
@@ -188,16 +198,15 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
     first: dict[str, Entry] = {}
     rest = [entry for entry in entries if first.setdefault(entry.usage.request_id, entry) is not entry]
 
-    inserted = {row[0] for row in await _write(connection, _INSERT_REQUESTS, map(core.request_row, first.values()))}
-    fresh = list(first.values())
-    if len(inserted) < len(first):
-        rest = [entry for entry in fresh if entry.usage.request_id not in inserted] + rest
-        fresh = [entry for entry in fresh if entry.usage.request_id in inserted]
-    verdicts = [(entry, Verdict.NEW) for entry in fresh]
-    if rest:
-        verdicts += await _settle(connection, rest)
-    paid = [entry for entry, verdict in verdicts if verdict in core.RECORDED]
-    await _write(connection, _INSERT_ATTEMPTS, [row for entry in paid for row in core.attempt_rows(entry)])
+    await _give(connection, _GIVEN_REQUESTS, REQUEST_COLUMNS, map(core.request_row, first.values()))
+    there = [first.pop(row[0]) for row in await connection.fetch(_INSERT_AND_TELL_WHAT_WAS_THERE)]
+    verdicts = [(entry, Verdict.NEW) for entry in first.values()]
+    if there or rest:
+        verdicts += await _settle(connection, there + rest)
+    calls = [row for entry, verdict in verdicts if verdict in core.RECORDED for row in core.attempt_rows(entry)]
+    if calls:
+        await _give(connection, _GIVEN_ATTEMPTS, ATTEMPT_COLUMNS, calls)
+        await connection.execute(_INSERT_ATTEMPTS)
     return verdicts
 
 
@@ -213,17 +222,22 @@ async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[
         request_id = entry.usage.request_id
         if verdict is Verdict.CONFLICT:
             await connection.execute(_KEEP_CONFLICT, request_id, entry.usage.send, entry.fingerprint, entry.raw)
-        elif verdict is Verdict.RESEND:
-            await _write(connection, _INSERT_RESENDS, [core.request_row(entry)])
-        elif verdict is not Verdict.DUPLICATE:
+        elif verdict in core.RECORDED:
             if verdict is Verdict.INSTEAD:
                 await connection.execute(_STEP_ASIDE, request_id)
-            await _write(connection, _INSERT_REQUESTS, [core.request_row(entry)])
-        if verdict in {Verdict.INSTEAD, Verdict.RESEND}:
+            await connection.execute(f"TRUNCATE {_GIVEN_REQUESTS}")
+            await _give(connection, _GIVEN_REQUESTS, REQUEST_COLUMNS, [core.request_row(entry)])
+            await connection.execute(_INSERT_RESENDS if verdict is Verdict.RESEND else _INSERT_REQUESTS)
             await connection.execute(_BEAR_RESENT_COST, request_id)
     return verdicts
 
 
-async def _write(connection: asyncpg.Connection, statement: str, rows: Iterable[Row]) -> list[Any]:
-    columns = list(zip(*rows, strict=True))
-    return await connection.fetch(statement, *columns) if columns else []
+async def _give(
+    connection: asyncpg.Connection, table: str, columns: Sequence[tuple[str, str, str]], rows: Iterable[Row]
+) -> None:
+    try:
+        await connection.copy_records_to_table(
+            table, schema_name="pg_temp", records=rows, columns=[name for name, _, _ in columns]
+        )
+    except (OverflowError, ValueError) as error:  # asyncpg's encoders, before PostgreSQL has seen it
+        raise DataRefused(f"it cannot be sent: {error}") from error

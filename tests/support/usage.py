@@ -56,7 +56,7 @@ def usage(number: int = 1, *, calls: tuple[dict[str, Any], ...] | None = None, *
     if calls is not None:
         attempts = tuple(msgspec.structs.replace(CALL, attempt=i, **call) for i, call in enumerate(calls, 1))
         changes = {"attempts": attempts, "cost_nano_usd": sum(call.cost_nano_usd for call in attempts), **changes}
-    return msgspec.structs.replace(USAGE, request_id=f"req_aaaaaaaaaaaa{number:04}", **changes)
+    return msgspec.structs.replace(USAGE, **{"request_id": f"req_aaaaaaaaaaaa{number:04}", **changes})
 
 
 def message(*records: RequestUsage, batch_id: str = "dispatcher-1.1") -> bytes:

@@ -1,0 +1,149 @@
+"""Services as processes: killed, stopped, and started before what they need."""
+
+import asyncio
+import json
+import signal
+import time
+
+import nats
+import pytest
+
+from shared.streams import CURRENT, POLICY, ensure_bucket
+from tests.support.folders import passable_folder
+from tests.support.ledger import get, is_ready, process, serving
+from tests.support.usage import usage
+from tests.support.wait import eventually
+from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.ports import FreePorts
+
+BATCHES = 120
+
+
+async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, database_url, dispatcher, query):
+    port = FreePorts().take()
+
+    async def rows():
+        return (await query("SELECT count(*) AS n FROM tierwise.ledger_requests"))[0]["n"]
+
+    async def send(batches):
+        for first in batches:
+            await dispatcher.send(*(usage(first * 10 + i) for i in range(10)))
+
+    with process("ledger", nats_url, database_url, port) as first:
+        await send(range(20))
+        sending = asyncio.create_task(send(range(20, BATCHES)))
+        await eventually(rows, "the first rows")
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    await sending
+    left = await dispatcher.unacked()
+    assert left, "the ledger was killed too late to prove anything"
+    with process("ledger", nats_url, database_url, port) as second:
+        await eventually(dispatcher.all_acked, "acks", within_s=40)
+        began = time.monotonic()
+        second.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(second.wait, 10) == 0
+        assert time.monotonic() - began < 3
+    (sums,) = await query("SELECT count(*), count(DISTINCT request_id), sum(cost_nano_usd) FROM tierwise.requests")
+    assert tuple(sums) == (BATCHES * 10, BATCHES * 10, BATCHES * 10 * 750)
+    assert (await query("SELECT sum(cost_nano_usd) AS paid FROM tierwise.attempts"))[0]["paid"] == BATCHES * 7500
+    assert await query("SELECT FROM tierwise.ledger_conflicts") == []
+
+
+async def test_a_ledger_that_is_stopped_hands_back_what_it_holds(nats_url, database_url, dispatcher, query):
+    """Frozen tables: the batch is in hand when SIGTERM comes, and the next ledger has it at once."""
+    port = FreePorts().take()
+    with process("ledger", nats_url, database_url, port) as first:
+        await eventually(lambda: is_ready(port), "the ledger to be ready")
+        await query("ALTER TABLE tierwise.ledger_attempts RENAME TO elsewhere")
+        await dispatcher.send(usage(1))
+        await eventually(lambda: not_ready(port), "the ledger to wait for the table")
+        first.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(first.wait, 10) == 0
+    await query("ALTER TABLE tierwise.elsewhere RENAME TO ledger_attempts")
+    info = await dispatcher.js.consumer_info("USAGE", "ledger")
+    assert info.num_ack_pending == 1
+    with process("ledger", nats_url, database_url, port):
+        await eventually(lambda: is_ready(port), "the next ledger to be ready")
+        await eventually(dispatcher.all_acked, "the ack", within_s=4)
+
+
+async def not_ready(port):
+    return (await get(f"http://127.0.0.1:{port}/readyz"))[0] == 503
+
+
+NOBODY = "postgresql://nobody:x@127.0.0.1:1/none"
+POLICY_TEXT = {
+    "tiers": ["small"],
+    "backends": [
+        {
+            "name": "small-1", "tier": "small", "provider": "vllm", "model": "m", "base_url": "http://127.0.0.1:1/v1",
+            "price": {"input_per_1m": 1, "output_per_1m": 1},
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("service", "waits_for"),
+    [
+        ("ledger", ["nats", "database", "usage-stream"]),
+        ("validator", ["nats", "database", "policy"]),
+        ("batcher", ["nats", "database", "policy"]),
+    ],
+)
+async def test_a_service_waits_for_what_is_away_and_says_for_what(service, waits_for):
+    port = FreePorts().take()
+    with process(service, "nats://127.0.0.1:1", NOBODY, port) as started:
+        await eventually(lambda: not_ready(port), "the ops port")
+        _, body = await get(f"http://127.0.0.1:{port}/readyz")
+        assert sorted(json.loads(body)["waiting_for"]) == sorted(waits_for)
+        assert (await get(f"http://127.0.0.1:{port}/healthz"))[0] == 200
+        assert (await get(f"http://127.0.0.1:{port}/metrics"))[0] == 200
+        began = time.monotonic()
+        started.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(started.wait, 10) == 0
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("service", ["validator", "batcher"])
+async def test_a_service_is_ready_with_a_policy_and_survives_nats(service, database_url):
+    ports = FreePorts()
+    port = ports.take()
+    with passable_folder() as folder:
+        server = NatsServer(
+            server_name="own",
+            port=ports.take(),
+            monitor_port=ports.take(),
+            user="u",
+            password="p",
+            folder=folder / "n",
+        )
+        part = nats_part(server)
+        with process(service, server.url, database_url, port) as started:
+            async with serving(part, folder / "log"):
+                await eventually(lambda: says(port, ["policy"]), "only the policy to be missing")
+                await publish(server.url)
+                await eventually(lambda: is_ready(port), "readiness", within_s=5)
+            await eventually(lambda: says(port, ["nats"]), "the loss of NATS to be noticed")
+            async with serving(part, folder / "log"):
+                await eventually(lambda: is_ready(port), "NATS to be found again")
+            await eventually(lambda: not_ready(port), "the loss of NATS to be noticed again")
+            began = time.monotonic()
+            started.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(started.wait, 10) == 0
+            assert time.monotonic() - began < 3
+
+
+async def says(port, waits_for):
+    status, body = await get(f"http://127.0.0.1:{port}/readyz")
+    return bool(status) and json.loads(body).get("waiting_for") == waits_for
+
+
+async def publish(url):
+    client = await nats.connect(url)
+    try:
+        bucket = await ensure_bucket(client.jetstream(), POLICY)
+        await bucket.put(CURRENT, json.dumps(POLICY_TEXT).encode())
+    finally:
+        await client.close()

@@ -1,0 +1,128 @@
+"""What dashboards read, against INTERFACE: columns, amounts, days. And the migrations below it."""
+
+import asyncio
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from tests.support.ledger import alembic, ledger
+from tests.support.usage import NOON_US, usage
+from tests.support.wait import eventually
+
+MIDNIGHT_US = NOON_US + 43_200_000_000
+
+DOCUMENTED = {
+    "requests": "request_id, received_at, service, priority, category, tier, backend, model, reason, cache, status, "
+    "attempts, input_tokens, cached_input_tokens, output_tokens, usage_source, latency_ms, first_token_ms, cost_usd, "
+    "baseline_usd, saved_usd, policy_version",
+    "attempts": "request_id, send, attempt, backend, started_at, outcome, status, input_tokens, output_tokens, "
+    "cost_usd, latency_ms",
+    "spend_daily": "day, service, tier, backend, requests, input_tokens, output_tokens, cost_usd",
+}
+
+
+@pytest.mark.parametrize("view", DOCUMENTED)
+async def test_a_view_has_exactly_the_documented_columns(query, view):
+    expected = []
+    for column in DOCUMENTED[view].split(", "):
+        if column.endswith("_usd"):
+            expected.append((column.replace("_usd", "_nano_usd"), "bigint"))
+            expected.append((column, "numeric"))
+        else:
+            expected.append((column, None))
+    found = await query(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'tierwise' AND table_name = $1 ORDER BY ordinal_position",
+        view,
+    )
+    assert [row["column_name"] for row in found] == [name for name, _ in expected]
+    types = {row["column_name"]: row["data_type"] for row in found}
+    assert all(types[name] == kind for name, kind in expected if kind)
+    for time in {"received_at", "started_at"} & set(types):
+        assert types[time] == "timestamp with time zone"
+    assert types.get("day", "date") == "date"
+
+
+async def test_rows_as_a_dashboard_sees_them(nats_url, database_url, dispatcher, query):
+    async with ledger(nats_url, database_url):
+        await dispatcher.send(usage(1, first_token_ms=12.5, cost_nano_usd=750, baseline_nano_usd=98_000))
+        await eventually(dispatcher.all_acked, "acks")
+    (row,) = await query("SELECT * FROM tierwise.requests")
+    assert row["received_at"].timestamp() * 1_000_000 == NOON_US
+    assert (row["cost_usd"], row["baseline_usd"]) == (Decimal("0.000000750"), Decimal("0.000098000"))
+    assert (row["saved_nano_usd"], row["saved_usd"]) == (97_250, Decimal("0.000097250"))
+    assert (row["first_token_ms"], row["attempts"], row["policy_version"]) == (12.5, 1, 3)
+    (call,) = await query("SELECT * FROM tierwise.attempts")
+    assert call["started_at"].timestamp() * 1_000_000 == NOON_US + 1_000
+    assert (call["outcome"], call["cost_usd"], call["send"]) == ("answered", Decimal("0.000000750"), 0)
+
+
+async def test_savings_may_be_negative(nats_url, database_url, dispatcher, query):
+    async with ledger(nats_url, database_url):
+        await dispatcher.send(usage(1, baseline_nano_usd=100))
+        await eventually(dispatcher.all_acked, "acks")
+    assert (await query("SELECT saved_usd FROM tierwise.requests"))[0]["saved_usd"] == Decimal("-0.000000650")
+
+
+async def test_daily_spend_is_what_was_paid_where_it_was_paid(nats_url, database_url, dispatcher, query):
+    failed_over = (
+        {"backend": "small-1", "outcome": "timeout", "input_tokens": 7, "output_tokens": 1, "cost_nano_usd": 40},
+        {"backend": "small-2", "input_tokens": 100, "output_tokens": 10, "cost_nano_usd": 500},
+    )
+    async with ledger(nats_url, database_url):
+        await dispatcher.send(
+            usage(1),
+            usage(2, calls=failed_over, backend="small-2"),
+            usage(3, attempts=(), cost_nano_usd=0, cache="hit"),
+            usage(4, received_at_us=MIDNIGHT_US - 1),
+            usage(5, received_at_us=MIDNIGHT_US),
+            usage(6, service="legal"),
+            usage(7, calls=({"outcome": "refused", "input_tokens": 0, "output_tokens": 0, "cost_nano_usd": 0},),
+                  backend="", status=503, tier="large"),
+        )  # fmt: skip
+        await eventually(dispatcher.all_acked, "acks")
+    rows = await query(
+        "SELECT day, service, tier, backend, requests, input_tokens, output_tokens, cost_nano_usd, cost_usd "
+        "FROM tierwise.spend_daily ORDER BY day, service, tier DESC, backend"
+    )
+    today, tomorrow = date(2026, 9, 21), date(2026, 9, 22)
+    assert [tuple(row)[:8] for row in rows] == [
+        (today, "billing", "small", "small-1", 3, 247, 61, 1540),
+        (today, "billing", "small", "small-2", 1, 100, 10, 500),
+        (today, "billing", "large", "", 1, 0, 0, 0),
+        (today, "legal", "small", "small-1", 1, 120, 30, 750),
+        (tomorrow, "billing", "small", "small-1", 1, 120, 30, 750),
+    ]
+    assert all(row["cost_usd"] == row["cost_nano_usd"] * Decimal("1e-9") for row in rows)
+    (sums,) = await query("SELECT sum(cost_nano_usd) AS paid, count(*) FROM tierwise.requests")
+    assert tuple(sums) == (sum(row["cost_nano_usd"] for row in rows), sum(row["requests"] for row in rows))
+
+
+async def test_the_day_does_not_depend_on_the_database_s_time_zone(nats_url, database_url, dispatcher, query):
+    name = database_url.rpartition("/")[2]
+    await query(f"ALTER DATABASE {name} SET timezone = 'Pacific/Kiritimati'")
+    async with ledger(nats_url, database_url):
+        await dispatcher.send(usage(1, received_at_us=MIDNIGHT_US - 1))
+        await eventually(dispatcher.all_acked, "acks")
+    assert [row["day"] for row in await query("SELECT day FROM tierwise.spend_daily")] == [date(2026, 9, 21)]
+
+
+async def relations(query):
+    rows = await query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'tierwise'")
+    return {row["table_name"] for row in rows} - {"alembic_version"}
+
+
+async def test_migrations_go_down_and_up_again_and_two_at_once(database_url, query):
+    before = await relations(query)
+    assert {"requests", "attempts", "spend_daily", "ledger_requests"} <= before
+    assert (await alembic(database_url, "downgrade", "base"))[0] == 0
+    assert await relations(query) == set()
+    both = await asyncio.gather(*(alembic(database_url, "upgrade", "head") for _ in range(2)))
+    assert [code for code, _ in both] == [0, 0], both
+    assert await relations(query) == before
+
+
+async def test_migrations_make_the_tables_that_the_services_describe(database_url):
+    code, output = await alembic(database_url, "check")
+    assert code == 0, output
