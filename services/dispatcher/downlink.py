@@ -19,12 +19,14 @@ from shared.contracts import (
 
 
 class Downlink:
-    """One flight's. `publish` puts a frame into the caller's inbox, with the flight's own as reply subject."""
+    """One flight's: from its own inbox, where credit arrives, to its caller's."""
 
-    __slots__ = ("_credit", "_mark", "_publish", "_waiting", "ended")
+    __slots__ = ("_bus_publish", "_credit", "_mark", "_reply", "_to", "_waiting", "ended")
 
-    def __init__(self, publish: Callable[[bytes], None], send: int) -> None:
-        self._publish = publish
+    def __init__(self, publish: Callable[[bytes, bytes, bytes], None], to: bytes, reply: bytes, send: int) -> None:
+        self._bus_publish = publish
+        self._to = to
+        self._reply = reply
         self._mark = send
         self._credit = STREAM_CREDIT
         self._waiting: deque[bytes] = deque()
@@ -92,6 +94,9 @@ class Downlink:
             self._publish(frame)
         else:
             self._waiting.append(frame)
+
+    def _publish(self, frame: bytes) -> None:
+        self._bus_publish(self._to, frame, self._reply)
 
     def _frame(self, kind: int, payload: bytes) -> bytes:
         return bytes((kind, self._mark)) + payload

@@ -37,8 +37,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 class Tower(Protocol):
     """What a flight needs of the process around it."""
 
-    def send(self, request_id: bytes, frame: bytes) -> None:
-        """To the caller's inbox, with the flight's own inbox as reply subject."""
+    def downlink(self, plan: RequestPlanned) -> Downlink:
+        """The way back to the caller of `plan`."""
 
     def record(self, usage: RequestUsage) -> None: ...
     def landed(self, flight: Flight) -> None:
@@ -57,10 +57,10 @@ class Flight(Call):
 
     def __init__(self, plan: RequestPlanned, body: bytes, targets: dict[str, Target], tower: Tower) -> None:
         self.plan = plan
-        self.request_id = request_id = plan.request_id.encode()
+        self.request_id = plan.request_id.encode()
         self._tower = tower
         self._targets = targets
-        self._downlink = Downlink(lambda frame: tower.send(request_id, frame), plan.send)
+        self._downlink = tower.downlink(plan)
         self._account = Account(plan, targets)
         self._began_at = tower.time()
         self.deadline = self._began_at + plan.deadline_ms / 1000
@@ -197,6 +197,7 @@ class Flight(Call):
             self._fail(Verdict.FAILED, f"its answer is larger than {MAX_ANSWER_BYTES} bytes", UNKNOWN)
 
     def on_end(self) -> None:
+        self.exchange = None
         if self._recorded:
             return
         if self._stream is not None:
@@ -218,6 +219,7 @@ class Flight(Call):
             self._fail(verdict, f"it answered {self.status}" + (f": {said}" if said else ""), NONE)
 
     def on_failure(self, failure: UpstreamFailure) -> None:
+        self.exchange = None
         if self._recorded:
             return
         if self._stream is not None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from services.dispatcher.backends import Backends
+from services.dispatcher.downlink import Downlink
 from services.dispatcher.flight import Flight
 from services.dispatcher.journal import UsageJournal
 from services.dispatcher.metrics import Counts
@@ -25,7 +26,6 @@ from shared.contracts import (
     RequestPlanned,
     RequestUsage,
     caller_inbox,
-    encode,
     inbox,
     unpack,
 )
@@ -95,9 +95,9 @@ class Tower:
 
     # What a flight asks for ---------------------------------------------------------------------------------
 
-    def send(self, request_id: bytes, frame: bytes) -> None:
-        text = request_id.decode()
-        self._bus.publish(caller_inbox(text).encode(), frame, inbox(self._instance, text).encode())
+    def downlink(self, plan: RequestPlanned) -> Downlink:
+        to, reply = caller_inbox(plan.request_id), inbox(self._instance, plan.request_id)
+        return Downlink(self._bus.publish, to.encode(), reply.encode(), plan.send)
 
     def record(self, usage: RequestUsage) -> None:
         self._counts.finished(usage)
@@ -180,4 +180,4 @@ class Tower:
     def _refuse(self, plan: RequestPlanned, code: str, why: str) -> None:
         refusal = Refusal(503, code, f"{why}; try again in a moment", "server_error", retry_after_s=1)
         refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
-        self.send(plan.request_id.encode(), bytes((Frame.REFUSED, plan.send)) + encode(refused))
+        self.downlink(plan).refuse(refused)
