@@ -99,18 +99,18 @@ async def test_calls_beyond_the_connections_wait_in_order_and_beyond_the_queue_a
             peer.say(OK)
 
     async with Hostile(script) as server:
-        pool = origin(server.url, max_connections=1, limits=Limits(waiting=2))
+        pool = origin(server.url, max_connections=1, limits=Limits(waiting=3))
         first = post(pool, b"1")
         await eventually(lambda: bodies == [b"1"], "the first call is under way")
-        second, third, refused = post(pool, b"2"), post(pool, b"3"), post(pool, b"4")
-        assert pool.waiting == 2
+        second, third, fourth, refused = (post(pool, body) for body in (b"2", b"3", b"4", b"5"))
+        assert pool.waiting == 3
         assert isinstance(await refused.fault(), Busy)
         assert second.exchange is not None
         second.exchange.cancel()
-        assert pool.waiting == 1
+        assert pool.waiting == 2
         go.set()
-        assert await first.answer() == await third.answer() == b"hi"
-        assert bodies == [b"1", b"3"]
+        assert await first.answer() == await third.answer() == await fourth.answer() == b"hi"
+        assert bodies == [b"1", b"3", b"4"]
         assert second.ends == 0
         assert server.connections == 1
         await pool.close()
@@ -125,6 +125,26 @@ async def test_a_burst_opens_no_more_connections_than_allowed_and_all_are_answer
             assert await call.answer() == b"hi"
         assert server.connections == pool.open == pool.idle == 4
         assert pool.waiting == 0
+        await pool.close()
+
+
+@on_both_loops
+async def test_who_waits_gets_a_new_connection_when_the_one_it_waited_for_is_lost():
+    go = asyncio.Event()
+
+    async def script(peer):
+        await peer.request()
+        await go.wait()
+        peer.end() if peer.number == 1 else peer.say(OK)
+
+    async with Hostile(script) as server:
+        pool = origin(server.url, max_connections=1)
+        first = post(pool)
+        await eventually(lambda: pool.open, "it is connected")
+        second = post(pool)
+        go.set()
+        assert isinstance(await first.fault(), Disconnected)
+        assert await second.answer() == b"hi"
         await pool.close()
 
 

@@ -1,0 +1,1 @@
+"""What a request costs, measured by ourselves on this machine. `python -m bench --help`."""
