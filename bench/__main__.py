@@ -41,7 +41,8 @@ def main() -> None:
         console.print(f"[yellow]the machine is busy (load average {busy:.1f}): the figures will be too bad[/]")
     measured = _measure_all(console, options.connections, QUICK if options.quick else Lengths(), options.only)
     console.print(_table(measured, options.connections))
-    console.print(_processes(measured))
+    if any(each.cpu_us for each in measured):
+        console.print(_processes(measured))
     console.print(f"kept in {_keep(measured, options.connections, busy, options.results)}")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import httptools
 
 from bench.processes import ended, until_it_listens
-from bench.traffic import ANSWER, PATH
+from bench.traffic import ANSWER
 
 # `daemon off` and one worker: what is measured next to it needs the other core.
 NGINX = """
@@ -109,5 +109,4 @@ async def _serve(port: int) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    print(f"answering POST {PATH} on port {sys.argv[1]}")
     uvloop.run(_serve(int(sys.argv[1])))
