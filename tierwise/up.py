@@ -10,6 +10,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.ingress.publisher import load
+from shared.policy import PolicyFault
 from tierwise import demo
 from tierwise.choices import Address, Choice, Misused, choose_address, choose_config, must_be_guarded
 from tierwise.embedded.nats import NatsServer, nats_part
@@ -57,6 +59,10 @@ def up(options: Options, environment: Mapping[str, str] = os.environ, progress: 
     except Misused as error:
         progress.failed(str(error), None)
         return 2
+    faults = _faults(choice.config, environment)
+    if faults:
+        progress.failed("\n".join([f"{choice.config} is refused:", *faults]), None)
+        return 1
     state = State(options.state)
     try:
         keep_open = state.open()
@@ -105,6 +111,17 @@ async def _run(system: System, state: State, keep_open: int, progress: Progress)
         state.close()
     progress.say("stopped; the next start finds everything as it was left")
     return code
+
+
+def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
+    """What the ingress would refuse it for, said before anything is started."""
+    if config is None:
+        return []
+    try:
+        load(config, environment)
+    except PolicyFault as fault:
+        return fault.faults
+    return []
 
 
 def _design(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from services.dispatcher.backends import Target
 from services.dispatcher.providers.openai import Usage
 from shared.contracts import AttemptUsage, RequestPlanned, RequestUsage
 from shared.money import NanoUsd
 from shared.prices import cost
+
+if TYPE_CHECKING:
+    from services.dispatcher.backends import Target
 
 NOTHING = Usage(0, 0, 0)
 

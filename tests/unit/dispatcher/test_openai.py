@@ -100,7 +100,10 @@ def test_numbers_keep_every_digit():
     ("answer", "usage"),
     [
         (b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}', Usage(3, 0, 4)),
-        (b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}}', Usage(3, 2, 4)),
+        (
+            b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}}}',
+            Usage(3, 2, 4),
+        ),
         (b'{"usage":{"prompt_tokens":3,"completion_tokens":null,"prompt_tokens_details":null}}', Usage(3, 0, 0)),
         (b'{"usage":null}', None),
         (b'{"choices":[]}', None),
