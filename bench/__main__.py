@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.measure import QUICK, Lengths, Measured, measure
-from bench.mock_upstream import mock_upstream
+from bench.mock_upstream import has_nginx, mock_upstream
 from bench.subjects import subjects
 
 RESULTS = Path(__file__).parent / "results"
@@ -118,7 +118,7 @@ def _keep(measured: list[Measured], connections: int, busy: float, folder: Path)
 
 def _tools() -> tuple[str, str]:
     """What loads and what answers here."""
-    return "wrk" if shutil.which("wrk") else "bench.load", "nginx" if shutil.which("nginx") else "bench.mock_upstream"
+    return "wrk" if shutil.which("wrk") else "bench.load", "nginx" if has_nginx() else "bench.mock_upstream"
 
 
 if __name__ == "__main__":

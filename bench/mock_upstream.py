@@ -1,6 +1,6 @@
 """A backend that is no bottleneck: it answers every POST at once, always the same. nginx where there is one.
 
-nginx also serves the row that shows what forwarding costs at least: `proxy_pass` to itself.
+nginx also serves the row that shows what forwarding costs at least, by `proxy_pass`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NGINX = """
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
-error_log {folder}/nginx-error.log;
+error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
@@ -37,42 +37,64 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  upstream mock {{ server 127.0.0.1:{port}; keepalive 256; keepalive_requests 1000000000; }}
+  {upstream}
   server {{
     listen 127.0.0.1:{port};
     default_type application/json;
-    location / {{ return 200 '{answer}'; }}
-  }}
-  server {{
-    listen 127.0.0.1:{proxy_port};
-    location / {{ proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location / {{ {location} }}
   }}
 }}
 """
 
 
 @dataclass(frozen=True)
-class Mock:
+class Server:
     url: str
-    proxy_url: str | None  # nginx' proxy_pass to the same; None where there is no nginx
+    port: int
     pid: int
 
 
+def has_nginx() -> bool:
+    return shutil.which("nginx") is not None
+
+
 @contextmanager
-def mock_upstream(folder: Path) -> Iterator[Mock]:
+def mock_upstream(folder: Path) -> Iterator[Server]:
     """Runs until left, with its files in `folder`."""
-    port, proxy_port = _free_port(), _free_port()
-    nginx = shutil.which("nginx")
-    if nginx is None:
-        command = [sys.executable, "-m", "bench.mock_upstream", str(port)]
+    if has_nginx():
+        with _nginx(folder / "mock", "", f"return 200 '{ANSWER.decode()}';") as server:
+            yield server
     else:
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, port=port, proxy_port=proxy_port, answer=ANSWER.decode()))
-        command = [nginx, "-c", str(config), "-e", str(folder / "nginx-error.log")]
+        port = _free_port()
+        with _listening([sys.executable, "-m", "bench.mock_upstream", str(port)], port) as server:
+            yield server
+
+
+@contextmanager
+def nginx_proxy(folder: Path, mock: Server) -> Iterator[Server]:
+    """What forwarding costs at least. A process of its own, so that the mock's work is not counted with it."""
+    upstream = f"upstream mock {{ server 127.0.0.1:{mock.port}; keepalive 256; keepalive_requests 1000000000; }}"
+    location = 'proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection "";'
+    with _nginx(folder / "proxy", upstream, location) as server:
+        yield server
+
+
+@contextmanager
+def _nginx(folder: Path, upstream: str, location: str) -> Iterator[Server]:
+    folder.mkdir()
+    port = _free_port()
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream, location=location))
+    with _listening(["nginx", "-c", str(config), "-e", str(folder / "error.log")], port) as server:
+        yield server
+
+
+@contextmanager
+def _listening(command: list[str], port: int) -> Iterator[Server]:
     process = subprocess.Popen(command)
     with ended(process):
         until_it_listens(process, port)
-        yield Mock(f"http://127.0.0.1:{port}", nginx and f"http://127.0.0.1:{proxy_port}", process.pid)
+        yield Server(f"http://127.0.0.1:{port}", port, process.pid)
 
 
 def _free_port() -> int:

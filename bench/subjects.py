@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.mock_upstream import Mock
+from bench.mock_upstream import Server, has_nginx, nginx_proxy
 from bench.processes import ended
 
 FRAME = ("ingress", "classifier", "dispatcher", "nats")  # what DESIGN calls the frame: all that a request passes
@@ -41,18 +41,23 @@ class Subject:
     start: Callable[[], AbstractContextManager[Running]]  # runs while entered
 
 
-def subjects(mock: Mock, folder: Path) -> list[Subject]:
+def subjects(mock: Server, folder: Path) -> list[Subject]:
     """In the order of the table; the first is what the others are compared with."""
     found = [Subject("direct", lambda: nullcontext(Running(mock.url)))]
-    if mock.proxy_url is not None:
-        proxy_url = mock.proxy_url
-        found.append(Subject("nginx proxy_pass", lambda: nullcontext(Running(proxy_url, {"nginx": mock.pid}))))
+    if has_nginx():
+        found.append(Subject("nginx proxy_pass", lambda: _nginx(mock, folder)))
     found.append(Subject("Tierwise", lambda: _tierwise(mock, folder)))
     return found
 
 
 @contextmanager
-def _tierwise(mock: Mock, folder: Path) -> Iterator[Running]:
+def _nginx(mock: Server, folder: Path) -> Iterator[Running]:
+    with nginx_proxy(folder, mock) as proxy:
+        yield Running(proxy.url, {"nginx": proxy.pid})
+
+
+@contextmanager
+def _tierwise(mock: Server, folder: Path) -> Iterator[Running]:
     config, state, log = folder / "tierwise.yaml", folder / "state", folder / "tierwise.log"
     config.write_text(CONFIG.format(url=mock.url))
     command = [str(Path(sys.executable).parent / "tierwise"), "up", "--no-demo"]
