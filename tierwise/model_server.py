@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 
 SLOTS = 2
 SLOT_TOKENS = 4096  # SmolLM2's memory of one conversation; it was trained on 8,192
@@ -13,17 +14,21 @@ def main() -> None:
     options.add_argument("--gguf", required=True)
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--alias", required=True)
+    options.add_argument("--host", default="127.0.0.1")
     chosen = options.parse_args()
 
     # Threads that wait by spinning take the cores from each other: two of them on two busy cores generate 2 tokens/s
     # in place of 57. OpenMP reads this as it is loaded, so before the import.
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    import xllamacpp
+    try:
+        import xllamacpp
+    except ImportError as error:  # of the whole stack only this wheel needs a library of the system's
+        sys.exit(f"llama.cpp cannot be loaded: {error}. Where libgomp is missing: apt-get install libgomp1")
 
     params = xllamacpp.CommonParams()
     params.model.path = chosen.gguf
     params.model_alias = {chosen.alias}
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [chosen.host]
     params.port = chosen.port
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * SLOT_TOKENS

@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.ingress.publisher import load
+from shared import policy_file
 from shared.policy import PolicyFault
 from tierwise import demo
 from tierwise.choices import Address, Choice, Misused, choose_address, choose_config, must_be_guarded
@@ -118,7 +118,7 @@ def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
     if config is None:
         return []
     try:
-        load(config, environment)
+        policy_file.read(config, environment)
     except PolicyFault as fault:
         return fault.faults
     return []

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import yaml
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from services.ingress.catalogue import with_prices
-from shared.policy import Policy, PolicyFault, from_tree
+from shared import policy_file
+from shared.policy import Policy
 from shared.streams import CURRENT
 
 # Sections that are read and checked, and not acted on yet: an operator must not believe in them.
@@ -26,16 +26,9 @@ _MAX_TRIES: Final = 5
 
 def load(path: Path, environment: Mapping[str, str]) -> tuple[Policy, list[str]]:
     """The policy of a file, priced, and the names of its sections that are not acted on. Raises PolicyFault."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyFault([f"{path}: cannot be read: {error}"]) from None
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PolicyFault([f"{path}: is not YAML: {error}"]) from None
-    policy = with_prices(from_tree(tree, environment))
-    idle = [name for name in NOT_YET if name in tree]
+    policy, tree = policy_file.read(path, environment)
+    policy = with_prices(policy)
+    idle: list[str] = [name for name in NOT_YET if name in tree]
     if policy.routing.mode != "active":
         idle.append("routing.mode")
     if policy.server.cors_origins:

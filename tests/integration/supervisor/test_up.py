@@ -22,7 +22,12 @@ from tests.support.wait import wait_until
 from tierwise.lineup import SERVICES
 from tierwise.part import User
 
-CONFIG = "tiers: [small]\n"
+CONFIG = """
+tiers: [small]
+backends:
+  - {name: nobody, tier: small, provider: openai-compatible, base_url: "http://127.0.0.1:9/v1", model: m,
+     price: {input_per_1m: 1, output_per_1m: 1}}
+"""
 STORES = {"nats", "postgres"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")
 
@@ -160,6 +165,15 @@ def test_what_cannot_be_is_refused_before_anything_is_made(command, state, monke
     refused = again(command, "--state", state, *arguments)
     assert refused.returncode == 2
     assert says in refused.stdout
+    assert not state.exists()
+
+
+def test_a_faulty_config_is_told_in_sentences_before_anything_is_made(command, state):
+    faulty = state.parent / "faulty.yaml"
+    faulty.write_text(CONFIG.replace("tier: small", "tier: smal"))
+    refused = again(command, "--state", state, "--config", faulty)
+    assert refused.returncode == 1
+    assert "backends[0] (nobody).tier: there is no tier 'smal'" in refused.stdout.replace("\n", "")
     assert not state.exists()
 
 
