@@ -37,6 +37,7 @@ class HotBus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._loop = asyncio.get_running_loop()
+        self.time: Callable[[], float] = self._loop.time  # seconds, monotonic
         self._parser = HotParser(client)
         self._out: list[bytes] = []
         self._flush_is_due = False
@@ -108,10 +109,6 @@ class HotBus:
         """A whole protocol message of the caller's making, such as one with headers."""
         self._out.append(wire)
         self.wake()
-
-    def time(self) -> float:
-        """The loop's clock, in seconds."""
-        return self._loop.time()
 
     def wake(self) -> None:
         """Makes a write of this turn, for what `before_write` has."""

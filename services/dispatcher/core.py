@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -40,13 +40,12 @@ def judge(status: int) -> Verdict:
     return Verdict.FAILED
 
 
-def choose(candidates: Sequence[str], full: Sequence[bool]) -> int:
+def choose(candidates: Sequence[str], is_full: Callable[[str], bool]) -> str:
     """Which of the remaining candidates is next: the first that has room, or the first, whose turn is waited for."""
-    for i, is_full in enumerate(full):
-        if not is_full:
-            return i
-    assert candidates
-    return 0
+    for name in candidates:
+        if not is_full(name):
+            return name
+    return candidates[0]
 
 
 def of_caller(status: int, error: UpstreamError, backend: str) -> Refusal:

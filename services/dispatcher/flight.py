@@ -8,6 +8,7 @@ goes ahead of the answer, and both leave in the same write.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -44,7 +45,9 @@ class Tower(Protocol):
     def landed(self, flight: Flight) -> None:
         """Nothing of it is left to do."""
 
-    def time(self) -> float: ...
+    @property
+    def time(self) -> Callable[[], float]:
+        """The loop's clock, in seconds."""
 
 
 class Flight(Call):
@@ -56,6 +59,7 @@ class Flight(Call):
     )  # fmt: skip
 
     def __init__(self, plan: RequestPlanned, body: bytes, targets: dict[str, Target], tower: Tower) -> None:
+        self.exchange = None
         self.plan = plan
         self.request_id = plan.request_id.encode()
         self._tower = tower
@@ -142,9 +146,9 @@ class Flight(Call):
 
     def _next_attempt(self) -> None:
         while self._remaining and len(self._tried) < core.MAX_ATTEMPTS:
-            targets = [self._targets.get(name) for name in self._remaining]
-            i = core.choose(self._remaining, [target is None or target.is_full for target in targets])
-            name, target = self._remaining.pop(i), targets[i]
+            name = core.choose(self._remaining, self._is_full)
+            target = self._targets.get(name)
+            self._remaining.remove(name)
             self._tried.append(name)
             if target is not None and target.origin is not None:
                 self._attempt(target)
@@ -152,6 +156,10 @@ class Flight(Call):
             self._failure = target.fault if target is not None else f"backend {name} is not in this policy"
             self._verdicts.append(Verdict.FAILED)
         self._refuse(core.of_failures(self._verdicts, self._tried, self._retry_after_s, self._failure))
+
+    def _is_full(self, name: str) -> bool:
+        target = self._targets.get(name)
+        return target is not None and target.is_full
 
     def _attempt(self, target: Target) -> None:
         plan = self.plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -16,36 +16,40 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 
+class Sum:
+    """Of all attempts at one backend that ended in one way."""
+
+    __slots__ = ("attempts", "cost_nano_usd", "input_tokens", "output_tokens")
+
+    def __init__(self) -> None:
+        self.attempts = self.input_tokens = self.output_tokens = self.cost_nano_usd = 0
+
+
 class Counts(Collector):
     """By backend and outcome; the backends are the operator's, so the labels are few."""
 
     def __init__(self) -> None:
-        self._attempts: Counter[tuple[str, str]] = Counter()
-        self._tokens: Counter[tuple[str, str]] = Counter()
-        self._cost: Counter[str] = Counter()
+        self._sums: defaultdict[tuple[str, str], Sum] = defaultdict(Sum)
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
 
     def finished(self, usage: RequestUsage) -> None:
         for attempt in usage.attempts:
-            self._attempts[attempt.backend, attempt.outcome] += 1
-            self._tokens[attempt.backend, "input"] += attempt.input_tokens
-            self._tokens[attempt.backend, "output"] += attempt.output_tokens
-            self._cost[attempt.backend] += attempt.cost_nano_usd
+            total = self._sums[attempt.backend, attempt.outcome]
+            total.attempts += 1
+            total.input_tokens += attempt.input_tokens
+            total.output_tokens += attempt.output_tokens
+            total.cost_nano_usd += attempt.cost_nano_usd
 
     def collect(self) -> Iterable[Metric]:
-        attempts = CounterMetricFamily(
-            "tierwise_attempts", "Calls of backends, by how they ended", labels=["backend", "outcome"]
-        )
-        for labels, count in list(self._attempts.items()):
-            attempts.add_metric(labels, count)
-        tokens = CounterMetricFamily(
-            "tierwise_tokens", "Tokens, by backend and direction", labels=["backend", "kind"]
-        )
-        for labels, count in list(self._tokens.items()):
-            tokens.add_metric(labels, count)
-        cost = CounterMetricFamily("tierwise_cost_usd", "What was spent, in US dollars", labels=["backend"])
-        for backend, nano_usd in list(self._cost.items()):
-            cost.add_metric([backend], nano_usd / NANO)
+        labels = ["backend", "outcome"]
+        attempts = CounterMetricFamily("tierwise_attempts", "Calls of backends, by how they ended", labels=labels)
+        tokens = CounterMetricFamily("tierwise_tokens", "Tokens, by direction", labels=[*labels, "direction"])
+        cost = CounterMetricFamily("tierwise_cost_usd", "What was spent, in US dollars", labels=labels)
+        for key, total in list(self._sums.items()):
+            attempts.add_metric(key, total.attempts)
+            tokens.add_metric([*key, "input"], total.input_tokens)
+            tokens.add_metric([*key, "output"], total.output_tokens)
+            cost.add_metric(key, total.cost_nano_usd / NANO)
         yield from (attempts, tokens, cost)
         for name, (documentation, read) in self.gauges.items():
             yield GaugeMetricFamily(name, documentation, value=read())

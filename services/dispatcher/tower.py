@@ -48,6 +48,7 @@ STOPPING: Final = Refusal(503, "restarting", "this dispatcher is stopping; send 
 class Tower:
     def __init__(self, bus: HotBus, instance: str, backends: Backends, journal: UsageJournal, counts: Counts) -> None:
         self._bus = bus
+        self.time = bus.time
         self._instance = instance
         self._prefix_length = len(inbox(instance, ""))
         self._backends = backends
@@ -108,9 +109,6 @@ class Tower:
             self._changed.set()
         if flight.exchange is not None:
             self._ending.append((self.time() + END_AFTER_DONE_S, flight))
-
-    def time(self) -> float:
-        return self._bus.time()
 
     # What the bus brings ------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from openai import OpenAI
 
 from tests.support.router import Router
 from tests.support.stack import Stack
-from tests.support.upstream import MODEL, answer, refuse, stalled, stream
+from tests.support.upstream import MODEL, answer, raw, refuse, stalled, stream
 
 HELLO = [{"role": "user", "content": "Say hello in one short sentence."}]
 PERSON = {
@@ -55,24 +55,24 @@ def client(demo: Stack) -> Iterator[OpenAI]:
 
 
 def test_a_chat_is_answered_by_a_real_model(client):
-    raw = client.chat.completions.with_raw_response.create(model="auto", messages=HELLO, max_tokens=12)
-    completion = raw.parse()
+    response = client.chat.completions.with_raw_response.create(model="auto", messages=HELLO, max_tokens=12)
+    completion = response.parse()
     assert completion.object == "chat.completion"
     assert completion.choices[0].message.role == "assistant"
     assert completion.choices[0].message.content
     assert completion.usage
     assert 0 < completion.usage.completion_tokens <= 12
-    assert raw.headers["x-tierwise-tier"] in {"small", "large"}
-    assert raw.headers["x-tierwise-attempts"] == "1"
-    assert float(raw.headers["x-tierwise-cost-usd"]) > 0
-    assert completion._request_id == raw.headers["x-tierwise-request-id"]
+    assert response.headers["x-tierwise-tier"] in {"small", "large"}
+    assert response.headers["x-tierwise-attempts"] == "1"
+    assert float(response.headers["x-tierwise-cost-usd"]) > 0
+    assert completion._request_id == response.headers["x-tierwise-request-id"]
 
 
 def test_the_tiers_have_models_of_their_own(client):
     for tier in ("small", "large"):
-        raw = client.chat.completions.with_raw_response.create(model=f"{tier}-1", messages=HELLO, max_tokens=2)
-        assert raw.headers["x-tierwise-tier"] == tier
-        assert raw.headers["x-tierwise-reason"] == "pin"
+        response = client.chat.completions.with_raw_response.create(model=f"{tier}-1", messages=HELLO, max_tokens=2)
+        assert response.headers["x-tierwise-tier"] == tier
+        assert response.headers["x-tierwise-reason"] == "pin"
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -105,18 +105,19 @@ def test_a_json_schema_is_kept_to(client):
     assert isinstance(person["member"], bool)
 
 
-def test_a_tool_that_must_be_called_is_called(client):
+def test_a_request_with_tools_is_answered_in_their_shape(client):
+    """SmolLM2 rarely calls one; where it does, the call is whole."""
     completion = client.chat.completions.create(
         model="auto",
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],
-        tool_choice="required",
-        max_tokens=100,
+        max_tokens=40,
     )
-    [call, *_] = completion.choices[0].message.tool_calls or []
-    assert completion.choices[0].finish_reason == "tool_calls"
-    assert call.function.name == "get_weather"
-    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    [choice] = completion.choices
+    assert choice.finish_reason in {"stop", "length", "tool_calls"}
+    assert choice.message.content or choice.message.tool_calls
+    for call in choice.message.tool_calls or []:
+        assert call.function.name == "get_weather"
 
 
 def test_the_models_are_listed(client):
@@ -125,7 +126,7 @@ def test_the_models_are_listed(client):
     assert {"small", "large", "small-1", "large-1"} <= set(names)
 
 
-# Typed errors -----------------------------------------------------------------------------------------------
+# Wire and typed errors -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -133,6 +134,23 @@ def eager(router: Router) -> Iterator[OpenAI]:
     """As it is by default: it tries twice more where it may."""
     with OpenAI(base_url=f"{router.url}/v1", api_key="none", timeout=20) as client:
         yield client
+
+
+def test_tools_go_up_as_they_are_and_a_call_of_one_comes_back(router, eager):
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+    whole = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice]}
+    router.first.script(raw(json.dumps(whole).encode()))
+    completion = eager.chat.completions.create(
+        model="auto", messages=HELLO, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False
+    )
+    sent = router.first.requests[0].json
+    assert sent["tools"] == [WEATHER]
+    assert (sent["tool_choice"], sent["parallel_tool_calls"]) == ("required", False)
+    assert completion.choices[0].finish_reason == "tool_calls"
+    [came] = completion.choices[0].message.tool_calls or []
+    assert came.model_dump() == call
 
 
 def test_bad_input_is_a_bad_request_error_that_names_the_parameter(router, eager):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.ledger import alembic, ledger
+from tests.support.ledger import alembic, ledger, querying
 from tests.support.usage import NOON_US, usage
 from tests.support.wait import eventually
 
@@ -118,9 +118,19 @@ async def test_migrations_go_down_and_up_again_and_two_at_once(database_url, que
     assert {"requests", "attempts", "spend_daily", "ledger_requests"} <= before
     assert (await alembic(database_url, "downgrade", "base"))[0] == 0
     assert await relations(query) == set()
-    both = await asyncio.gather(*(alembic(database_url, "upgrade", "head") for _ in range(2)))
+    async with querying(database_url) as hold:  # so that neither is done before both have begun
+        await hold("BEGIN")
+        await hold("LOCK TABLE tierwise.alembic_version IN SHARE MODE")
+        both = asyncio.gather(*(alembic(database_url, "upgrade", "head") for _ in range(2)))
+        await eventually(lambda: two_wait(query), "both to wait")
+    both = await both
     assert [code for code, _ in both] == [0, 0], both
     assert await relations(query) == before
+
+
+async def two_wait(query):
+    mine = "datname = current_database() AND wait_event_type = 'Lock'"
+    return (await query(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {mine}"))[0]["n"] == 2
 
 
 async def test_migrations_make_the_tables_that_the_services_describe(database_url):
