@@ -15,13 +15,12 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeout
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.ledger import core
 from services.ledger.core import Entry, Poison, Verdict
 from services.ledger.metrics import Metrics
+from services.ledger.pull import Puller, PullFault
 from services.ledger.store import DatabaseAway, DataRefused, Store
 from shared.bus import Broker
 from shared.ops import Readiness
@@ -50,11 +49,17 @@ class Consumer:
         self._store = store
         self._readiness = readiness
         self._metrics = metrics
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._puller: Puller | None = None
         self._looked_at = 0.0
         self._missed: dict[str, str] = {}
 
     async def run(self) -> None:
+        try:
+            await self._work()
+        finally:
+            await self._let_go()
+
+    async def _work(self) -> None:
         await self._look_at_database()
         while True:
             messages = await self._fetch()
@@ -77,21 +82,20 @@ class Consumer:
             await asyncio.sleep(FETCH_WAIT_S)
             return []
         try:
-            if self._subscription is None:
-                self._subscription = await subscribe(client)
+            if self._puller is None:
+                self._puller = await subscribe(client)
                 self._ready("usage-stream")
-        except (NatsError, OSError) as error:
-            await self._wait_for_stream(error)
+            return await self._puller.fetch()
+        except (NatsError, OSError, PullFault) as error:
+            self._lost("usage-stream", error)
+            await self._let_go()
+            await asyncio.sleep(FETCH_WAIT_S)
             return []
-        try:
-            return await self._subscription.fetch(MESSAGES_A_FETCH, timeout=FETCH_WAIT_S)
-        except NatsTimeout:
-            return []
-        except (NatsError, OSError) as error:  # the stream, the consumer or JetStream itself is gone
-            await self._subscription.unsubscribe()
-            self._subscription = None
-            await self._wait_for_stream(error)
-            return []
+
+    async def _let_go(self) -> None:
+        if self._puller is not None:
+            await self._puller.stop()
+            self._puller = None
 
     async def _take_in(self, messages: Sequence[Msg]) -> set[int]:
         """Saves what `messages` say. Returns which of them had something that can never be saved."""
@@ -112,16 +116,15 @@ class Consumer:
         if not entries:
             return []
         try:
-            verdicts = await self._until_saved(lambda: self._store.record(entries))
+            others = await self._until_saved(lambda: self._store.record(entries))
         except DataRefused as refusal:
             if len(entries) == 1:
                 return [Poison(entries[0].raw, f"PostgreSQL refuses it: {refusal}", entries[0].message)]
             middle = len(entries) // 2
             return await self._save(entries[:middle]) + await self._save(entries[middle:])
-        for entry, verdict in verdicts:
-            if verdict is not Verdict.NEW:
-                self._tell(entry, verdict)
-        self._metrics.records.inc(sum(verdict in core.RECORDED for _, verdict in verdicts))
+        for entry, verdict in others:
+            self._tell(entry, verdict)
+        self._metrics.records.inc(len(entries) - sum(verdict not in core.RECORDED for _, verdict in others))
         return []
 
     async def _bury(self, poison: Poison) -> None:
@@ -136,7 +139,7 @@ class Consumer:
         elif verdict is Verdict.CONFLICT:
             self._metrics.conflicts.inc()
             log.error("usage_conflict", **named, fingerprint=entry.fingerprint, see="tierwise.ledger_conflicts")
-        else:
+        elif verdict is not Verdict.NEW:
             self._metrics.resends.inc()
             log.warning("request_paid_twice", **named, see="tierwise.ledger_resends")
 
@@ -169,10 +172,6 @@ class Consumer:
             self._ready("database")
         self._looked_at = time.monotonic()
 
-    async def _wait_for_stream(self, error: Exception) -> None:
-        self._lost("usage-stream", error)
-        await asyncio.sleep(FETCH_WAIT_S)
-
     def _measure(self, messages: Sequence[Msg]) -> None:
         self._metrics.pending.set(messages[-1].metadata.num_pending)
         self._metrics.lag.set(time.time() - messages[0].metadata.timestamp.timestamp())
@@ -191,7 +190,7 @@ class Consumer:
         self._missed[part] = because
 
 
-async def subscribe(client: Client) -> JetStreamContext.PullSubscription:
+async def subscribe(client: Client) -> Puller:
     """The durable that all ledgers share, made or brought up to date, and this one's way to pull from it."""
     js = client.jetstream()
     await ensure_stream(js, USAGE)
@@ -205,4 +204,6 @@ async def subscribe(client: Client) -> JetStreamContext.PullSubscription:
             max_ack_pending=MAX_ACK_PENDING,
         ),
     )
-    return await js.pull_subscribe_bind(durable=DURABLE, stream=USAGE)
+    puller = Puller(client, USAGE, DURABLE, batch=MESSAGES_A_FETCH, wait_s=FETCH_WAIT_S)
+    await puller.start()
+    return puller

@@ -156,7 +156,7 @@ class Store:
             await connection.execute("SELECT FROM tierwise.ledger_requests, tierwise.ledger_resends LIMIT 0")
 
     async def record(self, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
-        """Writes what is new, in one transaction, and returns what each was. All or nothing."""
+        """Writes what is new, all or nothing, in one transaction. Returns the others: what was not plainly new."""
         with self._faults():
             connection = await self._connected()
             async with connection.transaction():
@@ -200,14 +200,13 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
 
     await _give(connection, _GIVEN_REQUESTS, REQUEST_COLUMNS, map(core.request_row, first.values()))
     there = [first.pop(row[0]) for row in await connection.fetch(_INSERT_AND_TELL_WHAT_WAS_THERE)]
-    verdicts = [(entry, Verdict.NEW) for entry in first.values()]
-    if there or rest:
-        verdicts += await _settle(connection, there + rest)
-    calls = [row for entry, verdict in verdicts if verdict in core.RECORDED for row in core.attempt_rows(entry)]
+    others = await _settle(connection, there + rest) if there or rest else []
+    recorded = [*first.values(), *(entry for entry, verdict in others if verdict in core.RECORDED)]
+    calls = [row for entry in recorded for row in core.attempt_rows(entry)]
     if calls:
         await _give(connection, _GIVEN_ATTEMPTS, ATTEMPT_COLUMNS, calls)
         await connection.execute(_INSERT_ATTEMPTS)
-    return verdicts
+    return others
 
 
 async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[tuple[Entry, Verdict]]:
