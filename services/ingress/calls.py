@@ -259,4 +259,6 @@ class Calls:
         self._claim_until = 0.0
         for call in list(self._calls.values()):
             if call.request_id not in self._claimed and now - call.sent_at >= YOUNG_S:
+                # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
+                self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft("given_up")))
                 self._fail(call, errors.HOLDER_DIED)
