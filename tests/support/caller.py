@@ -84,12 +84,15 @@ class Caller:
 
     def answer(self) -> Answer:
         self.head()
-        return Answer(
-            self._response.status,
-            {name.lower(): value for name, value in self._response.getheaders()},
-            self._response.read(),
-            time.monotonic() - self._began,
-        )
+        return self.read()
+
+    def read(self) -> Answer:
+        """What comes after the head."""
+        return Answer(self._response.status, self.headers, self._response.read(), time.monotonic() - self._began)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self._response.getheaders()}
 
     def head(self) -> http.client.HTTPResponse:
         self._response = self._connection.getresponse()
@@ -132,7 +135,10 @@ def texts(events: list[str]) -> str:
 
 @dataclass
 class Crowd:
-    """Callers who ask again and again until left. `answered` are the ids of the requests that got their 200."""
+    """Callers who ask again and again until left, plain and streamed in turn.
+
+    `answered` are the ids of the requests that got their whole answer, which must be "hello".
+    """
 
     url: str
     callers: int = 12
@@ -169,21 +175,52 @@ class Crowd:
         while time.monotonic() < end:
             self.wait_for_answers(1, longest_gap_s)
 
+    def check_that_all_was_said(self) -> None:
+        """Nobody was left with half an answer, or with none: where there was no answer, there was a 503."""
+        assert all(refused.startswith(("503 ", "stream ")) for refused in self.refused), self.refused
+
     def _call(self) -> None:
         caller = Caller(self.url)
+        streamed = False
         while not self._leaving.is_set():
+            streamed = not streamed
+            began = time.monotonic()
             try:
-                answer = caller.ask()
+                request_id, refused = _streamed(caller) if streamed else _plain(caller)
             except (OSError, http.client.HTTPException) as error:
-                self.refused[type(error).__name__] += 1
+                request_id, refused = "", type(error).__name__
                 caller.__exit__()
                 caller = Caller(self.url)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            if refused:
+                self.refused[refused] += 1
                 self._leaving.wait(0.05)  # as an SDK would: a door that is shut is not hammered
-                continue
-            self.slowest_s = max(self.slowest_s, answer.took_s)
-            if answer.status == 200:
-                self.answered.append(answer.request_id)
             else:
-                self.refused[f"{answer.status} {answer.error['code']}"] += 1
-                self._leaving.wait(0.05)
+                self.answered.append(request_id)
         caller.__exit__()
+
+
+def _plain(caller: Caller) -> tuple[str, str]:
+    """The request's id, and what was wrong with its answer."""
+    answer = caller.ask()
+    if answer.status == 200:
+        assert answer.text == "hello"
+        return answer.request_id, ""
+    return answer.request_id, f"{answer.status} {answer.error['code']}"
+
+
+def _streamed(caller: Caller) -> tuple[str, str]:
+    caller.send(chat(stream=True))
+    if caller.head().status != 200:
+        answer = caller.read()
+        return answer.request_id, f"{answer.status} {answer.error['code']}"
+    request_id = caller.headers["x-tierwise-request-id"]
+    events = caller.events()
+    if events[-1] == "data: [DONE]":
+        assert texts(events) == "hello"
+        return request_id, ""
+    error = data(events[-1]).get("error") if events else None
+    if error is None:
+        return request_id, "cut"
+    assert error["request_id"] == request_id
+    return request_id, f"stream {error['code']}"

@@ -63,6 +63,7 @@ class Request:
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
         waiting = asyncio.ensure_future(self._writer.drain())
+        waiting.add_done_callback(lambda task: task.cancelled() or task.exception())  # this may have been cancelled
         done, _ = await asyncio.wait([waiting], timeout=HELD_BACK_AFTER_S)
         if not done:
             self.is_held_back.set()
@@ -186,6 +187,20 @@ def stream(
             if usage is not None and (request.json.get("stream_options") or {}).get("include_usage"):
                 last += _event(None, usage=_usage(usage))
             await request.write(_chunk(last + b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    return behave
+
+
+def as_asked(after_s: float) -> Behaviour:
+    """Plain or streamed, as the request wants it, and slow enough that something is always under way."""
+    plain, streamed = answer(after_s=after_s), stream(["hel", "lo"])
+
+    async def behave(request: Request) -> None:
+        if not request.json.get("stream"):
+            await plain(request)
+            return
+        await asyncio.sleep(after_s)
+        await streamed(request)
 
     return behave
 

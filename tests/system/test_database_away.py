@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.folders import passable_folder
 from tests.support.router import running_router
 from tests.support.running import start, stop
-from tests.support.upstream import answer
+from tests.support.upstream import as_asked
 from tierwise.embedded.postgres import PostgresServer, postgres_part
 from tierwise.embedded.postgres_place import find_place
 from tierwise.ports import FreePorts
@@ -24,7 +24,7 @@ def test_postgresql_is_away_for_a_minute_under_load_and_no_row_is_lost_or_double
         process = start(part, server.log)
         try:
             with running_router({"TIERWISE_DATABASE_URL": server.url}) as router:
-                router.first.always(answer(after_s=0.05))
+                router.first.always(as_asked(after_s=0.05))
                 router.wait_until_it_answers()
                 with router.crowd() as crowd:
                     freeze(process.pid)

@@ -1,5 +1,6 @@
 """Processes die under load: each answered request is in the ledger, and it is there once."""
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -7,10 +8,10 @@ import pytest
 
 from tests.support.caller import chat, data, texts
 from tests.support.router import Router, running_router
-from tests.support.upstream import Gate, answer, gated, stream
+from tests.support.upstream import Gate, as_asked, gated, stalled, stream
 from tests.support.wait import wait_until
 
-SLOWLY = answer(after_s=0.03)  # so that there is always something in flight
+SLOWLY = as_asked(after_s=0.03)
 SLACK_S = 1.0  # two shared cores on which a whole system has just lost a process
 
 
@@ -45,6 +46,8 @@ def test_a_service_that_is_killed_under_load_comes_back_and_no_answer_is_lost(ro
     answered += crowd.answered
     if name in {"ledger", "validator", "batcher"}:
         assert not crowd.refused, "nobody waits for these"
+    if name != "ingress":
+        crowd.check_that_all_was_said()
     router.check_books(answered)
 
 
@@ -79,6 +82,52 @@ def test_what_a_killed_dispatcher_held_is_answered_in_time(router):
     router.wait_until_it_answers()
 
 
+def test_what_a_frozen_dispatcher_held_is_answered_in_time_and_not_carried_on_when_it_thaws(router):
+    """It is taken for dead. What it still has upstream then is for nobody, and must not go on costing."""
+    router.first.script(stalled(), stream(["one ", "two"], gate=(steps := Gate())))
+    asked = len(router.first.requests)
+    plain, streamed = router.caller(), router.caller()
+    plain.send()
+    wait_until(lambda: len(router.first.requests) == asked + 1, "the request to reach the backend")
+    streamed.send(chat(stream=True))
+    steps.release()
+    assert texts([streamed.head() and streamed.event(), streamed.event()]) == "one "
+
+    router.stack.kill("dispatcher", signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    try:
+        refused = plain.answer()
+        events = streamed.events()
+        assert time.monotonic() - frozen_at < 1.5 + SLACK_S
+        assert refused.status == 503
+        assert refused.error["code"] == "holder_died"
+        assert data(events[-1])["error"]["code"] == "holder_died"
+    finally:
+        router.stack.kill("dispatcher", signal.SIGCONT)
+    for request in router.first.requests[asked : asked + 2]:
+        assert request.was_cut.wait(5), "the call goes on, and nobody waits for it"
+    assert router.row(refused.request_id)["status"] == 499
+    for caller in (plain, streamed):
+        caller.__exit__()
+    router.wait_until_it_answers()
+
+
+def test_a_frozen_classifier_is_taken_for_dead_and_serves_again_when_it_thaws(router):
+    router.stack.kill("classifier", signal.SIGSTOP)
+    try:
+        refused = router.ask()
+        assert refused.took_s < 1.5 + SLACK_S
+        assert refused.status == 503
+        assert refused.error["code"] == "holder_died"
+    finally:
+        router.stack.kill("classifier", signal.SIGCONT)
+    asked = len(router.first.requests)
+    router.wait_until_it_answers()
+    [row] = router.rows("SELECT count(*) AS n FROM tierwise.requests WHERE request_id = $1", refused.request_id)
+    assert row["n"] == 0, "its plan came after its caller had been told no"
+    assert len(router.first.requests) == asked + 1
+
+
 def test_a_dispatcher_that_is_killed_under_load_comes_back_and_no_answer_is_lost(router, answered):
     with router.crowd() as crowd:
         router.stack.kill_and_wait_for_next("dispatcher")
@@ -86,6 +135,7 @@ def test_a_dispatcher_that_is_killed_under_load_comes_back_and_no_answer_is_lost
         crowd.wait_for_answers()
     answered += crowd.answered
     assert crowd.refused
+    crowd.check_that_all_was_said()
     assert crowd.slowest_s < 1.5 + SLACK_S
     router.check_books(answered, every_call=False)  # what died with it was paid, and nobody knows how much
 
@@ -116,6 +166,7 @@ def test_nats_is_killed_under_load(router, answered):
         crowd.wait_for_answers()
     for caller in (plain, streamed):
         caller.__exit__()
+    crowd.check_that_all_was_said()
     assert crowd.slowest_s < 1 + SLACK_S
     assert any(request.was_cut.is_set() for request in router.first.requests), "nobody waits for those any more"
     answered += crowd.answered

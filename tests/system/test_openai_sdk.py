@@ -126,7 +126,7 @@ def test_the_models_are_listed(client):
     assert {"small", "large", "small-1", "large-1"} <= set(names)
 
 
-# Wire and typed errors -----------------------------------------------------------------------------------------------
+# Wire and typed errors ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
