@@ -234,6 +234,7 @@ class AttemptUsage(Hot, frozen=True, array_like=True, gc=False):
     usage_source: str  # reported, counted, unknown, none
     cost_nano_usd: int
     latency_ms: float
+    tier: str = ""  # the backend's; empty: the request's
 
 
 class RequestUsage(Hot, frozen=True, array_like=True, gc=False):

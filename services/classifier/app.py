@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import secrets
 import signal
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +20,8 @@ from shared.policy import Policy
 from shared.policy_watch import PolicyWatch
 from shared.pulse import Pulse
 from shared.settings import NatsSettings, OpsSettings
+
+POLICY_WAITS_S: Final = 2.0  # then a refusal that says what is missing is better than silence
 
 
 async def serve() -> None:
@@ -41,12 +45,18 @@ async def serve() -> None:
     registry.register(counts)
     handlers = Handlers(bus, instance, counts)
 
+    can_decide = asyncio.Event()
+
     def on_policy(policy: Policy, version: int) -> None:
         handlers.on_policy(policy, version)
         readiness.done("policy")
+        can_decide.set()
 
     watch = PolicyWatch(bus, on_policy)
     watch.start(on_end=stopped.set)
+    # One that joins others without a policy would refuse what they can plan.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(can_decide.wait(), POLICY_WAITS_S)
     await handlers.start()
     pulse = Pulse(bus, "classifier", instance, tuple)  # it decides within one turn of the loop, and holds nothing
     await pulse.start()

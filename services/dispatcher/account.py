@@ -60,6 +60,7 @@ class Account:
                 usage_source=spent.source,
                 cost_nano_usd=price,
                 latency_ms=latency_ms,
+                tier=target.tier,
             )
         )
 

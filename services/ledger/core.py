@@ -221,7 +221,7 @@ def request_row(entry: Entry) -> Row:
 
 
 def attempt_rows(entry: Entry) -> list[Row]:
-    """One row a call. `tier` is the request's: the one that it was answered from, or planned for."""
+    """One row a call, with the tier of the backend that was called."""
     usage = entry.usage
     day = budget_day(usage.received_at_us)
     return [
@@ -232,7 +232,7 @@ def attempt_rows(entry: Entry) -> list[Row]:
             usage.received_at_us,
             day,
             usage.service,
-            usage.tier,
+            call.tier or usage.tier,
             call.backend,
             call.started_at_us,
             call.outcome,

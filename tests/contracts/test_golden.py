@@ -86,6 +86,11 @@ def test_an_event_from_before_a_field_was_added_decodes():
     assert (received.framed, received.send, received.category) == (False, 0, "")
 
 
+def test_an_attempt_from_before_it_had_a_tier_decodes():
+    old = msgspec.msgpack.decode(contracts.encode(ATTEMPT))[:-1]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=AttemptUsage) == ATTEMPT
+
+
 def test_an_event_from_after_a_field_was_added_decodes():
     newer = msgspec.msgpack.encode(["hung_up", "a field of tomorrow"])
     assert msgspec.msgpack.decode(newer, type=CallerLeft) == CallerLeft("hung_up")

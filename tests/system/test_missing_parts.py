@@ -3,17 +3,17 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.caller import ask, chat
+from tests.support.caller import Crowd, ask, chat
 from tests.support.router import config
 from tests.support.running import running
-from tests.support.upstream import Upstream
+from tests.support.upstream import Upstream, as_asked
 from tests.support.wait import wait_until
 from tierwise.embedded.nats import NatsServer, nats_part
 from tierwise.lineup import SERVICES, Wiring, service_parts
@@ -29,6 +29,7 @@ class ByHand:
 
     url: str
     start: Callable[[str], None]
+    another: Callable[[str], AbstractContextManager[object]]  # one more of a service, while entered
 
     def waits_for(self) -> list[str]:
         waiting: list[str] = httpx.get(f"{self.url}/readyz", trust_env=False).json()["waiting_for"]
@@ -70,7 +71,14 @@ def by_hand(nats_url: str, folder: Path, upstream: Upstream) -> Iterator[ByHand]
             alive = part if name != "ingress" else replace(part, probe=answers_ok(f"{url}/healthz"))
             held.enter_context(running(alive, folder / f"{name}.log"))
 
-        yield ByHand(url, start)
+        def another(name: str) -> AbstractContextManager[object]:
+            port = ports.take()
+            [part] = [
+                one for one in service_parts(wiring, os.environ, {**ops_ports, name: port}, ()) if one.name == name
+            ]
+            return running(part, folder / f"another {name}.log")
+
+        yield ByHand(url, start, another)
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +126,16 @@ def test_an_ingress_that_has_not_reached_nats_says_so_and_serves_once_it_has(tmp
         hand.start("dispatcher")
         hand.wait_until_it_waits_for()
         assert ask(hand.url).status == 200
+
+
+def test_a_second_classifier_and_a_second_dispatcher_come_and_go_under_load_and_nobody_notices(hand, upstream):
+    upstream.always(as_asked(after_s=0.01))
+    for name in ("ingress", "classifier", "dispatcher"):
+        hand.start(name)
+    hand.wait_until_it_waits_for()
+    with Crowd(hand.url) as crowd:
+        for name in ("classifier", "dispatcher"):
+            with hand.another(name):
+                crowd.wait_for_answers(200)
+            crowd.wait_for_answers(200)
+    assert not crowd.refused
