@@ -9,6 +9,7 @@ import secrets
 import signal
 from typing import Final
 
+from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry
 
 from services.dispatcher.backends import Backends
@@ -26,6 +27,7 @@ from shared.streams import USAGE, ensure_stream
 
 LANDING_S: Final = 3.0  # the supervisor waits five seconds, compose ten
 SETTLING_S: Final = 1.0
+STREAM_RETRY_S: Final = 0.5
 
 
 async def serve() -> None:
@@ -44,8 +46,15 @@ async def serve() -> None:
     bus.on_lost(lambda: readiness.lost("nats"))
     bus.on_back(lambda: readiness.done("nats"))
     readiness.done("nats")
-    await ensure_stream(bus.client.jetstream(), USAGE)
-    readiness.done("usage-stream")
+    while not stopped.is_set():
+        try:
+            await ensure_stream(bus.client.jetstream(), USAGE)
+        except (NatsError, OSError) as error:  # JetStream starts after NATS itself, or has no room
+            log.warning("the usage stream is not there yet", because=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(STREAM_RETRY_S)
+        else:
+            readiness.done("usage-stream")
+            break
 
     counts = Counts()
     backends = Backends(os.environ)

@@ -118,6 +118,7 @@ class Calls:
         if self._timer is not None:
             self._timer.cancel()
         for call in list(self._calls.values()):
+            self._call_off(call, "stopping")
             self._fail(call, errors.STOPPING)
 
     @property
@@ -141,10 +142,10 @@ class Calls:
         self._bus.publish(_ROUTES[received.priority or "normal"], pack(received, body), reply)
         return None
 
-    def left(self, call: Call, because: str = "hung_up") -> None:
-        """The caller hung up: whoever works for it is told at once."""
+    def left(self, call: Call) -> None:
+        """The caller hung up."""
         if self._calls.pop(call.request_id.encode(), None) is not None:
-            self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft(because)))
+            self._call_off(call, "hung_up")
             self._counts.ended(499, self._bus.time() - call.sent_at)
 
     def taken(self, call: Call) -> None:
@@ -212,6 +213,10 @@ class Calls:
         del self._calls[call.request_id.encode()]
         self._counts.ended(status, self._bus.time() - call.sent_at)
 
+    def _call_off(self, call: Call, because: str) -> None:
+        """Whoever works on it learns that nobody waits for it any more."""
+        self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft(because)))
+
     def _fail(self, call: Call, refusal: Refusal) -> None:
         """No frame will end this call any more: we do, in the form that its answer has by now."""
         self._end(call, refusal.status)
@@ -228,7 +233,7 @@ class Calls:
             self.liveness.deaf(now)  # it was us who stood still
         self._swept_at = now
         for call in [call for call in self._calls.values() if now >= call.deadline]:
-            self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft("deadline")))
+            self._call_off(call, "deadline")
             self._fail(call, errors.deadline(call.deadline_ms))
         if self._bus.connected:
             self._watch_deaths(now)
@@ -260,5 +265,5 @@ class Calls:
         for call in list(self._calls.values()):
             if call.request_id not in self._claimed and now - call.sent_at >= YOUNG_S:
                 # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
-                self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft("given_up")))
+                self._call_off(call, "given_up")
                 self._fail(call, errors.HOLDER_DIED)
