@@ -190,7 +190,7 @@ class CallerLeft(Hot, frozen=True, array_like=True, gc=False):
 
     subject: ClassVar[str] = "cancel"
 
-    because: str  # hung_up, deadline, given_up (its holder is taken for dead), stopping (the ingress), "given_up" (its holder is taken for dead)
+    because: str  # hung_up, deadline, given_up (its holder is taken for dead), stopping (the ingress)
 
 
 class Beat(Hot, frozen=True, array_like=True, gc=False):
