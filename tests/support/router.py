@@ -57,6 +57,12 @@ class Router:
         except OSError:
             return False
 
+    def database_answers(self) -> bool:
+        try:
+            return self.rows("SELECT 1 AS one") == [{"one": 1}]
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
     def wait_until_it_answers(self, within_s: float = 20) -> float:
         """How long it took."""
         began = time.monotonic()
