@@ -71,6 +71,7 @@ class Router:
 
     def check_books(self, answered: Sequence[str], *, every_call: bool = True) -> None:
         """Each answered request is in the ledger once, and (`every_call`) each call of a backend too."""
+        wait_until(self.database_answers, "PostgreSQL to answer")
         missing = set(answered)
         assert len(missing) == len(answered), "a request id was given out twice"
 
