@@ -21,6 +21,17 @@ def answers_ok(url: str) -> Callable[[], Awaitable[None]]:
         except httpx.HTTPError as error:
             raise NotReady("its port") from error
         if answer.status_code != httpx.codes.OK:
-            raise NotReady(" ".join(answer.text.split())[:200])
+            raise NotReady(_its_words(answer))
 
     return probe
+
+
+def _its_words(answer: httpx.Response) -> str:
+    """Our services list what they wait for; llama.cpp says it in OpenAI's error shape."""
+    try:
+        said = answer.json()
+        if "waiting_for" in said:
+            return ", ".join(said["waiting_for"]) or "nothing"
+        return str(said["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(answer.text.split())[:200]
