@@ -35,7 +35,9 @@ from shared.policy import Policy
 MAX_FLIGHTS: Final = 10_000
 SWEEP_EVERY_S: Final = 0.1
 UNKNOWN_POLICY_WAITS_S: Final = 1.0  # a plan may be quicker than the policy it was made under
-LEFT_REMEMBERED_S: Final = 5.0  # a caller's leaving may be quicker than its plan
+# A caller's leaving may be quicker than its plan: by a hop, or by as long as a classifier stood still with it.
+LEFT_REMEMBERED_S: Final = 60.0
+LEFT_REMEMBERED: Final = 100_000
 END_AFTER_DONE_S: Final = 1.0  # how long a provider may take to end a response after [DONE]
 
 _plan = msgspec.msgpack.Decoder(RequestPlanned)
@@ -148,7 +150,7 @@ class Tower:
         flight = self._flights.get(request_id)
         if flight is not None:
             flight.cancel()
-        else:
+        elif len(self._left) < LEFT_REMEMBERED:
             self._left[request_id] = self.time() + LEFT_REMEMBERED_S
 
     def _on_bus_lost(self) -> None:
@@ -170,8 +172,8 @@ class Tower:
             exchange = self._ending.popleft()[1].exchange
             if exchange is not None:
                 exchange.cancel()
-        if self._left:
-            self._left = {request_id: until for request_id, until in self._left.items() if now < until}
+        while self._left and now >= next(iter(self._left.values())):  # the oldest stands first
+            del self._left[next(iter(self._left))]
         self._journal.sweep(now)
         self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
