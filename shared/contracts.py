@@ -124,6 +124,7 @@ class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
     output_cap: int = 0  # injected; 0: none
     cache: str = ""
     features: Features = Features()
+    model: str = ""  # sent in place of the backend's own name: a LoRA adapter's
 
 
 # 3. dispatcher → ingress: the answer ------------------------------------------------------------------------
@@ -144,9 +145,7 @@ class AnswerHead(Hot, frozen=True, array_like=True, gc=False):
     policy_version: int
     cost_nano_usd: int = -1  # -1: not known yet (a stream says it in its last comment line)
     saved_nano_usd: int = 0
-    retry_after: str = ""  # a provider's, passed on
-    output_cap: int = 0
-    may_retry: bool = True
+    output_cap: int = 0  # injected; 0: none
 
 
 class Frame:

@@ -126,7 +126,10 @@ class HotBus:
         out = self._out
         self._out = []
         if self.before_write is not None:
-            out = self.before_write() + out
+            try:
+                out = self.before_write() + out
+            except Exception as error:  # noqa: BLE001 - whoever adds to a write must not take the others' messages along
+                self._loop.call_exception_handler({"message": "before_write failed", "exception": error})
         client = self.client
         if out and client.is_connected and client._transport is not None:
             client._transport.write(b"".join(out))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -14,7 +14,9 @@ from shared.prices import cost
 if TYPE_CHECKING:
     from services.dispatcher.backends import Target
 
-NOTHING = Usage(0, 0, 0)
+UNKNOWN_OUTPUT_CAP: Final = 4096  # tokens, where neither the caller nor the model says how long an answer gets
+LARGEST_NANO_USD: Final = 2**63 - 1  # what a message and a column can hold
+NOTHING: Final = Usage(0, 0, 0)
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -41,10 +43,10 @@ class Account:
     def enter(
         self, target: Target, outcome: str, status: int, spent: Spent, started_at_us: int, latency_ms: float
     ) -> None:
-        """One call of a backend that is over. What is unknown is charged at the plan's reservation."""
+        """One call of a backend that is over. What is unknown is charged at its worst case."""
         usage = spent.usage
         if spent.source == "unknown":
-            price = self._plan.reserved_nano_usd
+            price = self._worst_case(target)
         else:
             price = cost(target.price, usage.input, usage.cached_input, usage.output)
         self.attempts.append(
@@ -79,7 +81,7 @@ class Account:
             backend=target.name,
             model=target.model,
             reason=",".join(reasons),
-            cache=plan.cache or "miss",
+            cache="bypass" if "bypass" in plan.cache else "miss",
             status=status,
             input_tokens=last.input_tokens,
             cached_input_tokens=last.cached_input_tokens,
@@ -87,7 +89,7 @@ class Account:
             usage_source=last.usage_source,
             latency_ms=latency_ms,
             first_token_ms=first_token_ms,
-            cost_nano_usd=sum([attempt.cost_nano_usd for attempt in self.attempts]),
+            cost_nano_usd=min(sum([attempt.cost_nano_usd for attempt in self.attempts]), LARGEST_NANO_USD),
             baseline_nano_usd=self._baseline(last),
             policy_version=plan.policy_version,
             lease_id=plan.lease_id,
@@ -95,6 +97,13 @@ class Account:
             features=plan.features,
             attempts=tuple(self.attempts),
         )
+
+    def _worst_case(self, target: Target) -> NanoUsd:
+        """At least what was reserved; more where failover went to a dearer backend than was reserved for."""
+        plan = self._plan
+        cap = plan.output_cap or plan.features.max_tokens or target.context_window or UNKNOWN_OUTPUT_CAP
+        here = cost(target.price, plan.input_tokens, 0, cap)
+        return min(max(plan.reserved_nano_usd, here), LARGEST_NANO_USD)
 
     def _baseline(self, last: AttemptUsage) -> NanoUsd:
         """What the same tokens would have cost at the baseline; nothing for what was not answered."""

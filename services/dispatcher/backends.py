@@ -29,14 +29,17 @@ class Load:
 class Target:
     """One backend of one policy version."""
 
-    __slots__ = ("cap_field", "fault", "load", "max_concurrent", "model", "name", "origin", "price", "thinking",
-                 "tier")  # fmt: skip
+    __slots__ = (
+        "cap_field", "context_window", "fault", "load", "max_concurrent", "model", "name", "origin", "price",
+        "thinking", "tier",
+    )  # fmt: skip
 
     def __init__(self, backend: Backend, origin: Origin | None, load: Load, fault: str = "") -> None:
         self.name = backend.name
         self.tier = backend.tier
         self.model = backend.model
         self.price = backend.price.in_nano_usd() if backend.price is not None else _FREE
+        self.context_window = backend.context_window
         self.max_concurrent = backend.max_concurrent
         self.thinking = backend.thinking
         self.cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
@@ -61,8 +64,10 @@ class Backends:
 
     def publish(self, policy: Policy, version: int) -> None:
         targets = {backend.name: self._target(backend) for backend in policy.backends}
+        # In the order in which they came: where NATS has lost its store, the newest has the lowest number.
+        self._versions.pop(version, None)
         self._versions[version] = targets
-        for old in sorted(self._versions)[:-VERSIONS_KEPT]:
+        for old in list(self._versions)[:-VERSIONS_KEPT]:
             del self._versions[old]
         used = {id(target.origin) for targets in self._versions.values() for target in targets.values()}
         for key, origin in list(self._origins.items()):
@@ -76,8 +81,8 @@ class Backends:
 
     @property
     def faults(self) -> list[str]:
-        latest = self._versions.get(max(self._versions, default=0), {})
-        return [target.fault for target in latest.values() if target.fault]
+        latest = list(self._versions.values())[-1:]
+        return [target.fault for targets in latest for target in targets.values() if target.fault]
 
     async def close(self) -> None:
         await asyncio.gather(*(origin.close() for origin in self._origins.values()))

@@ -48,13 +48,13 @@ class Call:
 class Exchange:
     """One request and its answer: the caller's handle on it."""
 
-    __slots__ = ("body", "call", "connection", "head", "origin")
+    __slots__ = ("body", "call", "connection", "head", "origin", "sent")
 
     def __init__(self, origin: Origin, call: Call, head: bytes, body: bytes) -> None:
         self.origin = origin
-        self.call: Call | None = (
-            call  # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc
-        )
+        # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc.
+        self.call: Call | None = call
+        self.sent = False  # a byte of it may have reached the backend, which may bill it
         self.head = head
         self.body = body
         self.connection: Connection | None = None
@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
         """`reused`: the connection has lain open, so that the server may be closing it just now."""
         self.exchange = exchange
         exchange.connection = self
+        exchange.sent = True
         self.quiet_since = self._sent_at = self.origin.sweeper.tick
         self._reused = reused
         self._headers: Headers = []

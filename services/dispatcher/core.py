@@ -98,6 +98,11 @@ def of_deadline(deadline_ms: int) -> Refusal:
     )
 
 
+BROKEN: Final = Refusal(500, "internal_error", "the dispatcher failed on this request; its log has the cause",
+                        "server_error")  # fmt: skip
+UNREADABLE: Final = Refusal(400, "invalid_request", "`stream_options` and `chat_template_kwargs` must be objects")
+
+
 def of_interruption(why: str) -> Refusal:
     """An answer that broke off after it had begun: too late for another backend."""
     return Refusal(

@@ -19,7 +19,9 @@ Phase = Literal["connect", "first_byte", "between_bytes", "total"]
 
 
 class UpstreamFailure(Exception):
-    """A backend that did not answer, or not to the end."""
+    """A backend that did not answer, or not to the end. `kind` is what a caller may know of it: no address."""
+
+    kind = "it did not answer"
 
     @property
     def message(self) -> str:
@@ -27,27 +29,31 @@ class UpstreamFailure(Exception):
 
 
 class Busy(UpstreamFailure):
-    pass
+    kind = "it is busy"
 
 
 class ConnectFailed(UpstreamFailure):
-    pass
+    kind = "it cannot be reached"
 
 
 class TimedOut(UpstreamFailure):
+    kind = "it took too long"
+
     def __init__(self, message: str, phase: Phase) -> None:
         super().__init__(message)
         self.phase = phase
 
 
 class Disconnected(UpstreamFailure):
+    kind = "it closed the connection"
+
     def __init__(self, message: str, *, began: bool) -> None:
         super().__init__(message)
         self.began = began
 
 
 class ProtocolBroken(UpstreamFailure):
-    pass
+    kind = "its answer was no HTTP"
 
 
 class CallbackRaised(UpstreamFailure):

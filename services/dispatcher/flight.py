@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Concatenate, Final, ParamSpec, Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ from services.dispatcher.downlink import Downlink
 from services.dispatcher.events import DONE, EventStream, EventTooLarge
 from services.dispatcher.providers import openai
 from services.dispatcher.providers.openai import MalformedAnswer, Usage
-from services.dispatcher.upstream import Busy, Call, ConnectFailed, UpstreamFailure
+from services.dispatcher.upstream import Call, UpstreamFailure
 from shared.contracts import (
     BODY_WINDOW_BYTES,
     AnswerHead,
@@ -45,15 +45,36 @@ class Tower(Protocol):
     def landed(self, flight: Flight) -> None:
         """Nothing of it is left to do."""
 
+    def failed(self, backend: str, why: str) -> None:
+        """For the operator."""
+
+    def broke(self, flight: Flight, error: Exception) -> None:
+        """A bug, for the log."""
+
     @property
     def time(self) -> Callable[[], float]:
         """The loop's clock, in seconds."""
 
 
+P = ParamSpec("P")
+
+
+def _guarded(method: Callable[Concatenate[Flight, P], None]) -> Callable[Concatenate[Flight, P], None]:
+    """A bug in one flight ends that flight, with an answer, and no other."""
+
+    def guarded(self: Flight, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - see above
+            self.break_off(error)
+
+    return guarded
+
+
 class Flight(Call):
     __slots__ = (
-        "_account", "_attempt_began_at", "_began_at", "_body", "_body_parts", "_downlink", "_failure",
-        "_first_token_ms", "_head_sent", "_landed", "_parts", "_received", "_recorded", "_remaining",
+        "_account", "_attempt_began_at", "_began_at", "_body", "_body_parts", "_body_received", "_downlink",
+        "_failure", "_first_token_ms", "_head_sent", "_landed", "_parts", "_received", "_recorded", "_remaining",
         "_retry_after_s", "_started_at_us", "_stream", "_target", "_targets", "_tower", "_tried", "_verdicts",
         "content_type", "deadline", "plan", "request_id", "status",
     )  # fmt: skip
@@ -70,7 +91,7 @@ class Flight(Call):
         self.deadline = self._began_at + plan.deadline_ms / 1000
         self._body = body
         self._body_parts: list[bytes] = []  # of a framed body, as they come
-        self._received = 0  # bytes of the body, then of the answer
+        self._body_received = 0
         # All attempts.
         self._remaining = list(plan.candidates)
         self._tried: list[str] = []
@@ -84,6 +105,7 @@ class Flight(Call):
         self.status = 0
         self.content_type = ""
         self._stream: EventStream | None = None
+        self._received = 0  # bytes of its answer
         self._parts: list[bytes] = []  # of a plain answer, or of a stream before its first content
         # The answer.
         self._head_sent = False
@@ -93,25 +115,28 @@ class Flight(Call):
 
     # From the tower -----------------------------------------------------------------------------------------
 
+    @_guarded
     def begin(self) -> None:
         if self.plan.framed:
             self._downlink.want_body(0, self.plan.body_bytes)
         else:
             self._next_attempt()
 
+    @_guarded
     def on_body_frame(self, data: bytes) -> None:
         """A part of the request's body from the ingress, in order."""
         if self._landed or self._tried:
             return
         self._body_parts.append(data)
-        self._received += len(data)
-        if self._received >= self.plan.body_bytes:
+        self._body_received += len(data)
+        if self._body_received >= self.plan.body_bytes:
             self._body = b"".join(self._body_parts)
             self._body_parts.clear()
             self._next_attempt()
-        elif self._received % BODY_WINDOW_BYTES == 0:
-            self._downlink.want_body(self._received, self.plan.body_bytes)
+        elif self._body_received % BODY_WINDOW_BYTES == 0:
+            self._downlink.want_body(self._body_received, self.plan.body_bytes)
 
+    @_guarded
     def on_credit(self, chunks: int) -> None:
         downlink = self._downlink
         downlink.grant(chunks)
@@ -120,6 +145,7 @@ class Flight(Call):
         elif not downlink.is_stalled and self.exchange is not None:
             self.exchange.resume()
 
+    @_guarded
     def cancel(self) -> None:
         """The caller is gone: upstream is told at once, and what was produced is paid for."""
         if not self._landed:
@@ -128,6 +154,7 @@ class Flight(Call):
             self._downlink.drop()
             self._land()
 
+    @_guarded
     def expire(self) -> None:
         """The deadline has passed."""
         if self._recorded:  # answered, but the caller takes it too slowly
@@ -136,11 +163,25 @@ class Flight(Call):
             self._abandon("timeout")
             self._refuse(core.of_deadline(self.plan.deadline_ms))
 
+    @_guarded
     def stop(self, refusal: Refusal) -> None:
         """This process is stopping, and this flight did not land in time."""
         if not self._recorded:
             self._abandon("cancelled")
             self._refuse(refusal)
+
+    def break_off(self, error: Exception) -> None:
+        """A bug. The caller gets an answer, the log gets the cause."""
+        self._tower.broke(self, error)
+        if self._landed:
+            return
+        try:
+            if not self._recorded:
+                self._abandon("failed")
+                self._refuse(core.BROKEN)
+        except Exception as second:  # noqa: BLE001 - whatever is broken, this flight must land
+            self._tower.broke(self, second)
+        self._land()
 
     # Attempts -----------------------------------------------------------------------------------------------
 
@@ -164,6 +205,18 @@ class Flight(Call):
     def _attempt(self, target: Target) -> None:
         plan = self.plan
         assert target.origin is not None
+        changes = openai.Changes(
+            model=plan.model or target.model,
+            ask_for_usage=plan.streamed and not plan.usage_wanted,
+            output_cap=plan.output_cap,
+            cap_field=target.cap_field,
+            thinking=target.thinking,
+        )
+        try:
+            body = openai.rewrite(self._body, changes)
+        except msgspec.DecodeError:
+            self._refuse(core.UNREADABLE)
+            return
         self._target = target
         target.load.in_flight += 1
         self._attempt_began_at = self._tower.time()
@@ -172,15 +225,9 @@ class Flight(Call):
         self._stream = None
         self._parts = []
         self._received = 0
-        changes = openai.Changes(
-            model=target.model,
-            ask_for_usage=plan.streamed and not plan.usage_wanted,
-            output_cap=plan.output_cap,
-            cap_field=target.cap_field,
-            thinking=target.thinking,
-        )
-        target.origin.post(openai.PATH, openai.rewrite(self._body, changes), self)
+        target.origin.post(openai.PATH, body, self)
 
+    @_guarded
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
         self.content_type = "application/json"
@@ -192,6 +239,7 @@ class Flight(Call):
         if status == 200 and self.plan.streamed and self.content_type.startswith("text/event-stream"):
             self._stream = EventStream(hide_usage=not self.plan.usage_wanted)
 
+    @_guarded
     def on_body(self, data: bytes) -> None:
         if self._recorded:
             return  # what follows [DONE]
@@ -204,6 +252,7 @@ class Flight(Call):
             self._abort_upstream()
             self._fail(Verdict.FAILED, f"its answer is larger than {MAX_ANSWER_BYTES} bytes", UNKNOWN)
 
+    @_guarded
     def on_end(self) -> None:
         self.exchange = None
         if self._recorded:
@@ -222,22 +271,26 @@ class Flight(Call):
             self._leave_backend("refused", NONE)
             self._refuse(core.of_caller(self.status, openai.read_error(body), self._tried[-1]))
         else:
-            # A provider's words about our key or account are the operator's business: the caller gets none of them.
-            said = "" if verdict is Verdict.OPERATORS else openai.read_error(body).message[:300]
-            self._fail(verdict, f"it answered {self.status}" + (f": {said}" if said else ""), NONE)
+            said = openai.read_error(body).message
+            self._fail(verdict, f"it answered {self.status}", NONE, f"answered {self.status}: {said}")
 
+    @_guarded
     def on_failure(self, failure: UpstreamFailure) -> None:
+        was_sent = self.exchange is None or self.exchange.sent
         self.exchange = None
         if self._recorded:
             return
         if self._stream is not None:
-            self._interrupted(str(failure))
+            self._interrupted(failure.kind, failure.message)
         else:
-            never_sent = isinstance(failure, (Busy, ConnectFailed))
-            self._fail(Verdict.FAILED, str(failure), NONE if never_sent else UNKNOWN)
+            self._fail(Verdict.FAILED, failure.kind, UNKNOWN if was_sent else NONE, failure.message)
 
-    def _fail(self, verdict: Verdict, why: str, spent: Spent) -> None:
-        """This attempt gave nothing that can be passed on."""
+    def _fail(self, verdict: Verdict, why: str, spent: Spent, details: str = "") -> None:
+        """This attempt gave nothing that can be passed on. The caller learns `why`, the operator the `details`.
+
+        A provider's own words may hold our address, our account or our key: they are for the log alone.
+        """
+        self._tower.failed(self._tried[-1], details or why)
         self._verdicts.append(verdict)
         self._failure = why
         self._leave_backend("failed", spent)
@@ -272,7 +325,7 @@ class Flight(Call):
             return
         if stream.error is not None:
             self._abort_upstream()
-            self._interrupted(stream.error.message or "it sent an error")
+            self._interrupted("it reported an error", stream.error.message)
             return
         if not self._head_sent:
             self._parts.append(block)
@@ -307,11 +360,12 @@ class Flight(Call):
         self._downlink.end(b"%b: tierwise cost_usd=%b saved_usd=%b\n\n%b" % (last, costs, saved, DONE))
         self._land_if_done()
 
-    def _interrupted(self, why: str) -> None:
+    def _interrupted(self, why: str, details: str = "") -> None:
         """The stream broke: before its first content nobody noticed, afterwards the caller must."""
         if not self._head_sent:
-            self._fail(Verdict.FAILED, why, UNKNOWN)
+            self._fail(Verdict.FAILED, why, UNKNOWN, details)
             return
+        self._tower.failed(self._tried[-1], details or why)
         self._leave_backend("failed", self._spent_so_far())
         self._refuse(core.of_interruption(why))
 
@@ -335,7 +389,7 @@ class Flight(Call):
             category=plan.category,
             tier=target.tier,
             backend=target.name,
-            model=target.model,
+            model=self.plan.model or target.model,
             reasons=self._reasons(),
             attempts=len(self._account.attempts) + (record is None),
             policy_version=plan.policy_version,
@@ -368,9 +422,10 @@ class Flight(Call):
 
     def _abandon(self, outcome: str) -> None:
         """Ends the attempt under way, if there is one, from our side."""
+        never_sent = self.exchange is not None and not self.exchange.sent
         self._abort_upstream()
         if self._target is not None:
-            self._leave_backend(outcome, self._spent_so_far())
+            self._leave_backend(outcome, NONE if never_sent else self._spent_so_far())
 
     def _abort_upstream(self) -> None:
         if self.exchange is not None:

@@ -8,15 +8,24 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
-from shared.contracts import RequestUsage, UsageRecorded, encode
+from shared.contracts import Hot, RequestUsage, UsageRecorded, encode
 from shared.hotbus import HotBus
 
-RECORDS_A_MESSAGE: Final = 400  # about 200 bytes each, and at worst 2 KB: under NATS' max_payload of 1 MB
+MESSAGE_BYTES: Final = 512 * 1024  # of records in one message; NATS takes 1 MB
 SEND_AGAIN_AFTER_S: Final = 2.0  # an ack takes a millisecond; a busy disk, a second
 MAX_UNACKED_BYTES: Final = 64 * 1024 * 1024
 _AGAIN_AT_ONCE: Final = 64  # messages sent again in one sweep
+_SUBJECT: Final = UsageRecorded.subject.encode()
 _HEADERS: Final = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n"
+
+
+class _Batch(Hot, frozen=True, array_like=True, gc=False):
+    """UsageRecorded with its records packed already."""
+
+    batch_id: str
+    records: list[Raw]
 
 
 class _Unacked(msgspec.Struct):
@@ -31,7 +40,7 @@ class UsageJournal:
         self._bus = bus
         self._instance = instance
         self._inbox = f"_INBOX.{instance}.usage."
-        self._records: list[RequestUsage] = []
+        self._records: list[Raw] = []
         self._unacked: dict[int, _Unacked] = {}
         self._next = 0
         self.unacked_bytes = 0
@@ -56,7 +65,8 @@ class UsageJournal:
         return not self._unacked and not self._records
 
     def record(self, usage: RequestUsage) -> None:
-        self._records.append(usage)
+        """Raises OverflowError for a number that no message can hold: here, where it ends one flight and no other."""
+        self._records.append(Raw(encode(usage)))
         self._bus.wake()
 
     def sweep(self, now: float) -> None:
@@ -78,19 +88,29 @@ class UsageJournal:
         self._bus.write(message.wire)
 
     def _write(self) -> list[bytes]:
-        records = self._records
-        if not records:
+        if not self._records:
             return []
-        self._records = []
-        starts = range(0, len(records), RECORDS_A_MESSAGE)
-        return [self._keep(tuple(records[i : i + RECORDS_A_MESSAGE])) for i in starts]
+        records, self._records = self._records, []
+        wires: list[bytes] = []
+        batch: list[Raw] = []
+        size = 0
+        for record in records:
+            length = memoryview(record).nbytes
+            if size + length > MESSAGE_BYTES:
+                wires.append(self._keep(batch))
+                batch, size = [], 0
+            batch.append(record)
+            size += length
+        wires.append(self._keep(batch))
+        return wires
 
-    def _keep(self, records: tuple[RequestUsage, ...]) -> bytes:
+    def _keep(self, records: list[Raw]) -> bytes:
         self._next = n = self._next + 1
         batch_id = f"{self._instance}.{n}"
         headers = _HEADERS % batch_id.encode()
-        payload = encode(UsageRecorded(batch_id, records))
-        wire = b"HPUB usage.recorded %b%d %d %d\r\n%b%b\r\n" % (
+        payload = encode(_Batch(batch_id, records))
+        wire = b"HPUB %b %b%d %d %d\r\n%b%b\r\n" % (
+            _SUBJECT,
             self._inbox.encode(),
             n,
             len(headers),

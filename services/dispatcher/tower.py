@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+import structlog
 
 from services.dispatcher.backends import Backends
 from services.dispatcher.downlink import Downlink
@@ -38,8 +39,11 @@ UNKNOWN_POLICY_WAITS_S: Final = 1.0  # a plan may be quicker than the policy it 
 # A caller's leaving may be quicker than its plan: by a hop, or by as long as a classifier stood still with it.
 LEFT_REMEMBERED_S: Final = 60.0
 LEFT_REMEMBERED: Final = 100_000
+TELL_EVERY_S: Final = 1.0
+LONGEST_LINE: Final = 500
 END_AFTER_DONE_S: Final = 1.0  # how long a provider may take to end a response after [DONE]
 
+log = structlog.get_logger()
 _plan = msgspec.msgpack.Decoder(RequestPlanned)
 _credit = msgspec.msgpack.Decoder(CreditGranted)
 
@@ -59,6 +63,7 @@ class Tower:
         self._flights: dict[bytes, Flight] = {}
         self._parked: list[tuple[float, RequestPlanned, bytes]] = []
         self._left: dict[bytes, float] = {}
+        self._told: dict[str, float] = {}  # by backend: when its failing was last logged
         self._ending: deque[tuple[float, Flight]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._changed: asyncio.Event = asyncio.Event()
@@ -90,6 +95,10 @@ class Tower:
         yield from (flight.plan.request_id for flight in self._flights.values())
         yield from (plan.request_id for _, plan, _ in self._parked)
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights) + len(self._parked)
+
     def on_policy(self, policy: Policy, version: int) -> None:
         self._backends.publish(policy, version)
         parked, self._parked = self._parked, []
@@ -103,8 +112,8 @@ class Tower:
         return Downlink(self._bus.publish, to.encode(), reply.encode(), plan.send)
 
     def record(self, usage: RequestUsage) -> None:
-        self._counts.finished(usage)
         self._journal.record(usage)
+        self._counts.finished(usage)
 
     def landed(self, flight: Flight) -> None:
         if self._flights.pop(flight.request_id, None) is not None and not self._flights:
@@ -112,22 +121,33 @@ class Tower:
         if flight.exchange is not None:
             self._ending.append((self.time() + END_AFTER_DONE_S, flight))
 
+    def failed(self, backend: str, why: str) -> None:
+        """A line a second for each backend, however many requests it fails."""
+        now = self.time()
+        if now - self._told.get(backend, -1.0) >= TELL_EVERY_S:
+            self._told[backend] = now
+            log.warning("a backend failed", backend=backend, why=why[:LONGEST_LINE])
+
+    def broke(self, flight: Flight, error: Exception) -> None:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the flight of {flight.plan.request_id} broke", "exception": error}
+        )
+
     # What the bus brings ------------------------------------------------------------------------------------
 
     def _on_plan(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
         head, body = unpack(payload)
         plan = _plan.decode(head)
-        request_id = plan.request_id.encode()
-        if self._left.pop(request_id, None) is not None:
-            return
         if self._journal.is_full:
             self._refuse(plan, "ledger_behind", "usage cannot be recorded at the moment")
-        elif len(self._flights) >= MAX_FLIGHTS:
+        elif self.in_flight >= MAX_FLIGHTS:
             self._refuse(plan, "overloaded", "this dispatcher carries as many requests as it may")
         else:
             self._begin(plan, body)
 
     def _begin(self, plan: RequestPlanned, body: bytes) -> None:
+        if plan.request_id.encode() in self._left:
+            return
         targets = self._backends.of(plan.policy_version)
         if targets is None:
             self._parked.append((self.time() + UNKNOWN_POLICY_WAITS_S, plan, body))
@@ -167,7 +187,7 @@ class Tower:
             late = [plan for until, plan, _ in self._parked if now >= until]
             self._parked = [parked for parked in self._parked if now < parked[0]]
             for plan in late:
-                self._refuse(plan, "unknown_policy", f"policy version {plan.policy_version} has not arrived here")
+                self._refuse(plan, "unknown_policy", f"policy version {plan.policy_version} is not known here")
         while self._ending and now >= self._ending[0][0]:
             exchange = self._ending.popleft()[1].exchange
             if exchange is not None:

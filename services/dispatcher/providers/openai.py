@@ -14,6 +14,7 @@ from msgspec import Raw
 
 PATH: Final = b"/chat/completions"
 BYTES_PER_TOKEN: Final = 4  # for answers that do not say what they used
+MOST_TOKENS: Final = 2**31 - 1  # of a call; what is more is a provider's mistake
 _OURS: Final = "tierwise_"
 _TRUE: Final = Raw(b"true")
 
@@ -110,7 +111,7 @@ class UsageFields(msgspec.Struct, gc=False):
         details = self.prompt_tokens_details
         cached = (details.cached_tokens or 0) if details is not None else 0
         output = self.completion_tokens or 0
-        if not 0 <= cached <= self.prompt_tokens or output < 0:
+        if not 0 <= cached <= self.prompt_tokens <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
             return None
         return Usage(self.prompt_tokens, cached, output)
 
