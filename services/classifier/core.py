@@ -64,6 +64,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     service: str
     priority: str
     max_cost_nano_usd: NanoUsd  # -1: any
+    adapter: str = ""  # the LoRA adapter that the pinned ones have under this name
 
 
 def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestPlanned | PlanRefused:
@@ -102,7 +103,7 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         received.door,
         route.service,
         route.priority,
-        received.deadline_ms,
+        min(received.deadline_ms, chat.wishes.deadline_ms or received.deadline_ms),
         received.body_bytes,
         received.framed,
         received.send,
@@ -116,7 +117,7 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         chat.usage_wanted,
         chat.input_tokens,
         max([worst_case(one, chat) for one in fitting if one.tier == first.tier]),  # any of these may answer
-        cache=received.cache,
+        cache=received.cache or chat.wishes.cache,
         features=Features(
             evidence.names(verdict),
             verdict.scores,
@@ -128,6 +129,7 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
             chat.streamed,
             chat.temperature_zero,
         ),
+        model=route.adapter,
     )
 
 
@@ -199,7 +201,8 @@ def find_route(received: RequestReceived, chat: ChatRequest, book: Book) -> Rout
     if pin is not None:
         reasons = ("alias", pin.reason) if aliased else (pin.reason,)
         tier = min([one.tier for one in pin.backends])
-        return Route(category, tier, 0, pin.backends, reasons, verdict, service, priority, max_cost)
+        adapter = model if pin.reason == "lora" else ""
+        return Route(category, tier, 0, pin.backends, reasons, verdict, service, priority, max_cost, adapter)
 
     tier = book.tier_of[category]
     if model == CHEAP:

@@ -27,6 +27,8 @@ TOKENS_PER_IMAGE: Final = 1_100  # a picture of 1024 x 1024 at OpenAI's and Qwen
 
 _LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body names
 _DEAREST_USD: Final = 1_000_000_000
+_LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit is far shorter
+_CACHE_WORDS: Final = frozenset({"bypass", "no-store"})
 
 
 class BadRequest(Exception):
@@ -38,13 +40,15 @@ class BadRequest(Exception):
 
 
 class Wishes(msgspec.Struct, frozen=True, gc=False):
-    """What the body's metadata asks for; a header is stronger. Empty, or -1: nothing."""
+    """What the body's metadata asks for; a header is stronger, of deadlines the shorter. Empty, or -1: nothing."""
 
     service: str = ""
     priority: str = ""
     category: str = ""
     tier: str = ""
     max_cost_nano_usd: int = -1
+    deadline_ms: int = 0  # 0: the header's or the server's
+    cache: str = ""
 
 
 NO_WISHES: Final = Wishes()
@@ -140,6 +144,8 @@ class _Metadata(msgspec.Struct, gc=False):
     tierwise_category: str | None = None
     tierwise_tier: str | None = None
     tierwise_max_cost_usd: str | float | None = None
+    tierwise_deadline_ms: str | int | None = None
+    tierwise_cache: str | None = None
 
 
 _Tokens: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
@@ -263,6 +269,8 @@ def _wishes(metadata: _Metadata) -> Wishes:
         _name(metadata.tierwise_category, "category"),
         _name(metadata.tierwise_tier, "tier"),
         _max_cost(metadata.tierwise_max_cost_usd),
+        _deadline(metadata.tierwise_deadline_ms),
+        _cache(metadata.tierwise_cache),
     )
 
 
@@ -287,6 +295,27 @@ def _max_cost(value: str | float | None) -> int:
     if not (usd.is_finite() and 0 <= usd <= _DEAREST_USD):
         raise _refuse("metadata.tierwise_max_cost_usd", "must be an amount of US dollars. Send for example '0.01'")
     return nano_usd(usd)
+
+
+def _deadline(value: str | int | None) -> int:
+    if value is None or value == "":
+        return 0
+    digits = str(value)
+    if len(digits) > _LONGEST_DEADLINE_DIGITS or not (digits.isascii() and digits.isdigit()) or int(digits) < 1:
+        raise _refuse(
+            "metadata.tierwise_deadline_ms",
+            "must be a whole number of milliseconds, at least 1. Send for example 30000",
+        )
+    return int(digits)
+
+
+def _cache(value: str | None) -> str:
+    if not value:
+        return ""
+    words = [word.strip() for word in value.split(",")]
+    if not _CACHE_WORDS.issuperset(words):
+        raise _refuse("metadata.tierwise_cache", "must be `bypass`, `no-store` or both with a comma. Correct it")
+    return ",".join(dict.fromkeys(words))
 
 
 # Refusals ---------------------------------------------------------------------------------------------------

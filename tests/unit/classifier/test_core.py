@@ -178,6 +178,35 @@ def test_a_pin_is_never_anything_else() -> None:
     assert set(plan(chat(model="qwen-9b"), BOOK).candidates) == {"small-1", "small-2"}
 
 
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [("sdr", "sdr"), ("gpt-4", "sdr"), ("small-1", ""), ("qwen-9b", ""), ("gpt-3", ""), ("auto", ""), ("small", "")],
+)
+def test_a_plan_says_which_adapter_to_ask_for(model: str, sent: str) -> None:
+    by = book(aliases={"gpt-4": "sdr", "gpt-3": "qwen-9b"})
+    assert plan(chat(EXTRACT, model=model), by).model == sent
+
+
+def test_a_backend_is_stronger_than_an_adapter_of_its_name() -> None:
+    by = book({**BACKENDS, "large-1": {**BACKENDS["large-1"], "lora_adapters": ["small-2"]}})
+    made = plan(chat(model="small-2"), by)
+    assert (made.candidates, made.model) == (("small-2",), "")
+
+
+@pytest.mark.parametrize(
+    ("said", "deadline_ms"), [(None, 60_000), (30_000, 30_000), ("30000", 30_000), (90_000, 60_000), ("1", 1)]
+)
+def test_the_shorter_deadline_counts(said: Any, deadline_ms: int) -> None:
+    made = plan(chat(metadata={"tierwise_deadline_ms": said}), BOOK, deadline_ms=60_000)
+    assert made.deadline_ms == deadline_ms
+
+
+def test_the_header_about_the_cache_is_stronger() -> None:
+    asked = chat(metadata={"tierwise_cache": "no-store , bypass"})
+    assert plan(asked, BOOK).cache == "no-store,bypass"
+    assert plan(asked, BOOK, cache="bypass").cache == "bypass"
+
+
 def test_the_reservation_is_the_worst_case_of_the_dearest_in_the_first_tier() -> None:
     dearer = {**BACKENDS["small-2"], "price": {"input_per_1m": 1, "output_per_1m": 2}}
     by = book({**BACKENDS, "small-2": dearer})
@@ -191,7 +220,7 @@ def test_the_reservation_is_the_worst_case_of_the_dearest_in_the_first_tier() ->
 
 
 def test_a_reservation_stays_within_what_a_message_can_hold() -> None:
-    absurd = {**BACKENDS["small-1"], "price": {"input_per_1m": 1e6, "output_per_1m": 1e9}}
+    absurd = {**BACKENDS["small-1"], "price": {"input_per_1m": 1e6, "output_per_1m": 1e6}}
     made = plan(chat(EXTRACT, max_tokens=2**31 - 1, n=128), book({"small-1": absurd}))
     assert made.reserved_nano_usd == core.LARGEST_AMOUNT
     assert encode(made)
