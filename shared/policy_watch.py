@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 
 from nats.errors import Error as NatsError
@@ -12,6 +13,8 @@ from nats.errors import TimeoutError as NatsTimeout
 from shared.hotbus import HotBus
 from shared.policy import Policy, decode_published
 from shared.streams import CURRENT, POLICY, ensure_bucket
+
+log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = 0.5
 
@@ -57,8 +60,17 @@ class PolicyWatch:
                 except NatsTimeout:
                     continue
                 if entry is not None and entry.value is not None and entry.revision != self._version:
-                    self._version = entry.revision
-                    self._on_policy(decode_published(entry.value), entry.revision)
+                    self._take(entry.value, entry.revision)
         finally:
             if self._bus.connected:
                 await watcher.stop()  # type: ignore[no-untyped-call]
+
+    def _take(self, payload: bytes, version: int) -> None:
+        """One that cannot be read, say a later Tierwise's, is left: an old policy is better than no service."""
+        self._version = version
+        try:
+            policy = decode_published(payload)
+        except ValueError as error:
+            log.error("policy version %d cannot be read, the last one stays in force: %s", version, error)
+            return
+        self._on_policy(policy, version)
