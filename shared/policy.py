@@ -2,7 +2,8 @@
 
 Not here: reading the file (services/ingress/publisher.py), looking up hosted prices (services/ingress/catalogue.py).
 The published form has prices filled in and `${NAME}` replaced, but for `api_key` and `base_url`: secrets never
-travel, whoever calls a backend resolves these two from its own environment with `resolve`.
+travel, whoever calls a backend resolves these two from its own environment with `resolve`. It may grow: a reader
+passes over the keys that it does not know.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.inspect import DictType, StructType, Type, UnionType, VarTupleType, type_info
 
 from shared.money import nano_usd
 from shared.prices import Price
@@ -27,6 +29,13 @@ DEFAULT_BASE_URLS: Final = {
     "fireworks": "https://api.fireworks.ai/inference/v1",
 }
 SECRET_KEYS: Final = frozenset({"api_key", "base_url"})
+AUTO_NAMES: Final = ("auto", "default", "auto:cheap", "auto:quality")  # in `model`: Tierwise is to choose
+
+LONGEST_NAME: Final = 64
+LONGEST_MODEL: Final = 256
+LARGEST_NUMBER: Final = 2**53  # more is no longer exact in everybody's JSON
+DEAREST_PER_1M_USD: Final = 1e6
+LONGEST_REQUEST_S: Final = 86_400
 
 Provider: TypeAlias = Literal[
     "vllm", "ollama", "llamacpp", "openai", "anthropic", "gemini", "mistral", "groq", "together", "fireworks",
@@ -45,8 +54,8 @@ class PolicyFault(Exception):
         self.faults = faults
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A part of the file in which a misspelt key is a fault."""
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the file. A key that it does not have is a fault there (`from_tree`), and ignored in KV."""
 
 
 class Server(Section, frozen=True, kw_only=True):
@@ -189,17 +198,30 @@ class Policy(Section, frozen=True, kw_only=True):
 # Reading ----------------------------------------------------------------------------------------------------
 
 _NAME_IN_BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_USERINFO = re.compile(r"//([^/?#]*)@")
+_PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # names travel in headers: no line breaks, no spaces at the ends
 _published = msgspec.json.Decoder(Policy)
 
 
 def decode_published(payload: bytes) -> Policy:
-    """A policy as the ingress put it into KV. ValueError (msgspec's) where it is none."""
+    """A policy as an ingress of this version, or of a later one, put it into KV. ValueError where it is none."""
     return _published.decode(payload)
+
+
+def encode_published(policy: Policy) -> bytes:
+    """What goes into KV. PolicyFault where a reader could not decode it: nothing unreadable is ever put there."""
+    try:
+        payload = msgspec.json.encode(policy)
+        decode_published(payload)
+    except ValueError as error:
+        raise PolicyFault([f"the policy cannot be published: {_sentence(str(error))}"]) from None
+    return payload
 
 
 def from_tree(tree: Any, environment: Mapping[str, str]) -> Policy:
     """A policy from a parsed YAML tree; `${NAME}` replaced but in `api_key` and `base_url`.
 
+    These two need not be set here, for the reader may not be who uses them: `unset_secrets` asks for them.
     Raises PolicyFault with every fault that was found.
     """
     if not isinstance(tree, dict):
@@ -207,8 +229,9 @@ def from_tree(tree: Any, environment: Mapping[str, str]) -> Policy:
         raise PolicyFault([f"the file is {kind}: it must be a mapping that starts with `tiers:` and `backends:`"])
     missing: list[str] = []
     replaced = _replace(tree, "", environment, missing)
-    if missing:
-        raise PolicyFault(missing)
+    faults = [*missing, *_unknown_keys(replaced, type_info(Policy), ""), *_odd_numbers(replaced, "")]
+    if faults:
+        raise PolicyFault(faults)
     try:
         policy = msgspec.convert(replaced, Policy, strict=True)
     except msgspec.ValidationError as error:
@@ -228,19 +251,26 @@ def resolve(text: str, environment: Mapping[str, str]) -> str:
     return resolved
 
 
+def unset_secrets(policy: Policy, environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each `${NAME}` in an `api_key` or `base_url` that `environment` has not. Never a value."""
+    missing: list[str] = []
+    for i, backend in enumerate(policy.backends):
+        at = f"backends[{i}] ({backend.name})"
+        _substitute(backend.api_key, f"{at}.api_key", environment, missing)
+        _substitute(backend.base_url, f"{at}.base_url", environment, missing)
+    return missing
+
+
 def _replace(node: Any, path: str, environment: Mapping[str, str], missing: list[str]) -> Any:
+    if path.rpartition(".")[2] in SECRET_KEYS:
+        return node
     if isinstance(node, dict):
-        return {
-            key: _replace(value, f"{path}.{key}" if path else str(key), environment, missing)
-            for key, value in node.items()
-        }
+        return {key: _replace(value, _below(path, key), environment, missing) for key, value in node.items()}
     if isinstance(node, list):
         return [_replace(value, f"{path}[{i}]", environment, missing) for i, value in enumerate(node)]
     if not isinstance(node, str) or "${" not in node:
         return node
     resolved = _substitute(node, path, environment, missing)
-    if path.rpartition(".")[2] in SECRET_KEYS:
-        return node
     try:  # `port: ${PORT}` means a number, as it would without the braces
         return msgspec.json.decode(resolved) if _NAME_IN_BRACES.fullmatch(node) else resolved
     except msgspec.DecodeError:
@@ -259,10 +289,46 @@ def _substitute(text: str, path: str, environment: Mapping[str, str], missing: l
     return _NAME_IN_BRACES.sub(value_of, text)
 
 
+def _below(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _unknown_keys(node: Any, kind: Type, path: str) -> Iterator[str]:
+    """A sentence for each key that no section has: a misspelt one would be silently without effect."""
+    if isinstance(kind, UnionType):
+        for one in kind.types:
+            yield from _unknown_keys(node, one, path)
+    elif isinstance(kind, StructType) and isinstance(node, dict):
+        known = {field.encode_name: field.type for field in kind.fields}
+        for key, value in node.items():
+            if key in known:
+                yield from _unknown_keys(value, known[key], _below(path, key))
+            else:
+                yield f"{_below(path, key)}: there is no such key; the keys here are {', '.join(known)}"
+    elif isinstance(kind, DictType) and isinstance(node, dict):
+        for key, value in node.items():
+            yield from _unknown_keys(value, kind.value_type, _below(path, key))
+    elif isinstance(kind, VarTupleType) and isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _unknown_keys(value, kind.item_type, f"{path}[{i}]")
+
+
+def _odd_numbers(node: Any, path: str) -> Iterator[str]:
+    """A sentence for each number below nought or beyond all use. Not a number and infinite ones are in no range."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _odd_numbers(value, _below(path, key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _odd_numbers(value, f"{path}[{i}]")
+    elif isinstance(node, int | float) and not 0 <= node <= LARGEST_NUMBER:
+        yield f"{path}: must be a number from 0 to {LARGEST_NUMBER}"
+
+
 def _sentence(message: str) -> str:
     """Msgspec's `… - at `$.backends[0].price`` with the place in front."""
-    what, _, where = message.partition(" - at `$")
-    place = where.rstrip("`").lstrip(".")
+    what, _, where = message.partition(" - at ")
+    place = where.removeprefix("`key` in ").strip("`").removeprefix("$").lstrip(".")
     return f"{place}: {what}" if place else what
 
 
@@ -274,39 +340,71 @@ def _faults(policy: Policy) -> Iterator[str]:
     tiers = set(policy.tiers)
     if len(tiers) < len(policy.tiers):
         yield "tiers: a tier is named twice; each may stand there once"
+    for i, tier in enumerate(policy.tiers):
+        yield from _name_fault(f"tiers[{i}]", tier)
     known_tiers = ", ".join(policy.tiers)
     names: set[str] = set()
     for i, backend in enumerate(policy.backends):
-        at = f"backends[{i}] ({backend.name})"
-        if not backend.name:
-            yield f"backends[{i}].name: is empty; every backend needs a name of its own"
+        yield from _name_fault(f"backends[{i}].name", backend.name)
+        at = f"backends[{i}] ({backend.name})" if backend.name.isprintable() else f"backends[{i}]"
         if backend.name in names:
             yield f"{at}.name: two backends have this name; give each its own"
         names.add(backend.name)
         if backend.tier not in tiers:
             yield f"{at}.tier: there is no tier {backend.tier!r}; the tiers are {known_tiers}"
-        if backend.is_local and backend.price is None:
-            yield (
-                f"{at}.price: a local model needs a price, for it is not free: "
-                "price: {input_per_1m: 0.005, output_per_1m: 0.005}"
-            )
-        if backend.price is not None and min(backend.price.input_per_1m, backend.price.output_per_1m) < 0:
-            yield f"{at}.price: is negative; give US dollars per million tokens"
-        if not backend.url:
-            yield f"{at}.base_url: is needed for provider {backend.provider}, for example http://127.0.0.1:8001/v1"
-        elif "${" not in backend.url and not backend.url.startswith(("http://", "https://")):
-            yield f"{at}.base_url: {backend.url!r} must start with http:// or https://"
-        if backend.max_concurrent < 1:
-            yield f"{at}.max_concurrent: must be at least 1"
+        yield from _backend_faults(backend, at)
     for tier in policy.tiers:
         if policy.backends and all(backend.tier != tier for backend in policy.backends):
             yield f"tiers: tier {tier!r} has no backend; add one with `tier: {tier}` or remove the tier"
     for category, tier in policy.categories.items():
         if tier not in tiers:
             yield f"categories.{category}: there is no tier {tier!r}; the tiers are {known_tiers}"
+    models = {backend.model for backend in policy.backends}
+    adapters = {adapter for backend in policy.backends for adapter in backend.lora_adapters}
+    for alias, target in policy.aliases.items():
+        if target not in tiers | names | models | adapters | set(AUTO_NAMES):
+            yield (
+                f"aliases.{alias}: nothing is called {target!r}; name auto, auto:cheap, auto:quality, a tier, "
+                "a backend, its model or a LoRA adapter that is listed"
+            )
+    for i, rule in enumerate(policy.rules):
+        yield from _name_fault(f"rules[{i}].name", rule.name)
     if policy.savings.baseline is not None and policy.savings.baseline not in names:
         yield f"savings.baseline: there is no backend {policy.savings.baseline!r}; name one of {', '.join(names)}"
     if policy.server.max_body_bytes < 1:
         yield "server.max_body_bytes: must be at least 1"
-    if policy.server.request_timeout_s <= 0:
-        yield "server.request_timeout_s: must be more than 0 seconds"
+    if policy.server.request_timeout_s == 0 or policy.server.request_timeout_s > LONGEST_REQUEST_S:
+        yield f"server.request_timeout_s: must be more than 0 and at most {LONGEST_REQUEST_S} seconds"
+
+
+def _backend_faults(backend: Backend, at: str) -> Iterator[str]:
+    yield from _name_fault(f"{at}.model", backend.model, LONGEST_MODEL)
+    for i, adapter in enumerate(backend.lora_adapters):
+        yield from _name_fault(f"{at}.lora_adapters[{i}]", adapter, LONGEST_MODEL)
+    if backend.is_local and backend.price is None:
+        yield (
+            f"{at}.price: a local model needs a price, for it is not free: "
+            "price: {input_per_1m: 0.005, output_per_1m: 0.005}"
+        )
+    if backend.price is not None:
+        price = backend.price
+        if max(price.input_per_1m, price.output_per_1m, price.cached_input_per_1m or 0) > DEAREST_PER_1M_USD:
+            yield f"{at}.price: is above {DEAREST_PER_1M_USD:.0f}; give US dollars per million tokens"
+    if not backend.url:
+        yield f"{at}.base_url: is needed for provider {backend.provider}, for example http://127.0.0.1:8001/v1"
+    elif not _NAME_IN_BRACES.search(backend.url) and not backend.url.startswith(("http://", "https://")):
+        yield f"{at}.base_url: must start with http:// or https://"
+    # No value is told below: it may be the secret itself.
+    userinfo = _USERINFO.search(backend.base_url)
+    if userinfo and _NAME_IN_BRACES.sub("", userinfo.group(1)).replace(":", ""):
+        yield f"{at}.base_url: holds a user or a password; write ${{NAME}} in their place and export NAME=…"
+    if _NAME_IN_BRACES.sub("", backend.api_key):
+        yield f"{at}.api_key: holds the key itself; write ${{NAME}} and export NAME=…"
+    if backend.max_concurrent < 1:
+        yield f"{at}.max_concurrent: must be at least 1"
+
+
+def _name_fault(at: str, name: str, longest: int = LONGEST_NAME) -> Iterator[str]:
+    if len(name) > longest or not _PRINTABLE.fullmatch(name):
+        shown = repr(name if len(name) <= longest else f"{name[:longest]}…")
+        yield f"{at}: {shown} must be 1 to {longest} printable ASCII characters without a space at either end"

@@ -19,6 +19,10 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[Policy, dict[str, 
         raise PolicyFault([f"{path}: cannot be read: {error}"]) from None
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except yaml.MarkedYAMLError as error:  # its own words would quote the line, and whatever secret stands there
+        mark = error.problem_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise PolicyFault([f"{path}: is not YAML: {error.problem or error.context}{where}"]) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that none is
         raise PolicyFault([f"{path}: is not YAML: {error}"]) from None
     return from_tree(tree, environment), tree

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import policy_file
-from shared.policy import PolicyFault
+from shared.policy import PolicyFault, unset_secrets
 from tierwise import demo
 from tierwise.choices import Address, Choice, Misused, choose_address, choose_config, must_be_guarded
 from tierwise.embedded.nats import NatsServer, nats_part
@@ -114,14 +114,14 @@ async def _run(system: System, state: State, keep_open: int, progress: Progress)
 
 
 def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
-    """What the ingress would refuse it for, said before anything is started."""
+    """What the ingress would refuse, and keys that the dispatcher would not find: said before anything is started."""
     if config is None:
         return []
     try:
-        policy_file.read(config, environment)
+        policy, _ = policy_file.read(config, environment)
     except PolicyFault as fault:
         return fault.faults
-    return []
+    return unset_secrets(policy, environment)
 
 
 def _design(

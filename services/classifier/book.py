@@ -14,12 +14,12 @@ from typing import Final
 import msgspec
 
 from shared.contracts import CATEGORIES
-from shared.policy import Backend, Policy
+from shared.policy import AUTO_NAMES, Backend, Policy
 from shared.prices import Price
 
 CHEAP: Final = "auto:cheap"
 QUALITY: Final = "auto:quality"
-CHOOSE: Final = frozenset({"", "auto", "default", CHEAP, QUALITY})  # a model's name where Tierwise is to choose
+CHOOSE: Final = frozenset({"", *AUTO_NAMES})  # a model's name where Tierwise is to choose
 
 EASY: Final = frozenset({"extraction", "summarisation", "classification"})
 WITHOUT_ADAPTER: Final = frozenset({"anthropic", "gemini"})  # the dispatcher speaks to the others

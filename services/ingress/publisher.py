@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from services.ingress.catalogue import with_prices
 from shared import policy_file
-from shared.policy import Policy
+from shared.policy import Policy, encode_published
 from shared.streams import CURRENT
 
 # Sections that are read and checked, and not acted on yet: an operator must not believe in them.
@@ -33,12 +32,16 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Policy, list[str]]
         idle.append("routing.mode")
     if policy.server.cors_origins:
         idle.append("server.cors_origins")
+    encode_published(policy)  # what could not be published is refused here, with the file's other faults
     return policy, idle
 
 
 async def publish(bucket: KeyValue, policy: Policy) -> int:
-    """Puts `policy` where it is not there already; the revision that it has. Several may do so at once."""
-    payload = msgspec.json.encode(policy)
+    """Puts `policy` where it is not there already; the revision that it has. Several may do so at once.
+
+    PolicyFault where its readers could not decode it.
+    """
+    payload = encode_published(policy)
     for _ in range(_MAX_TRIES):
         try:
             entry = await bucket.get(CURRENT)

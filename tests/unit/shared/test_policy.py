@@ -1,7 +1,21 @@
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
-from shared.policy import Policy, PolicyFault, decode_published, from_tree, resolve
+from shared import policy_file
+from shared.policy import (
+    Policy,
+    PolicyFault,
+    PriceSetting,
+    decode_published,
+    encode_published,
+    from_tree,
+    resolve,
+    unset_secrets,
+)
+from shared.policy_watch import PolicyWatch
+from tierwise.up import Options, up
 
 LOCAL = {
     "name": "small-1",
@@ -21,6 +35,10 @@ def backend(**changes):
     return tree(backends=[{**LOCAL, **changes}])
 
 
+def price(**changes):
+    return backend(price={**LOCAL["price"], **changes})
+
+
 def without(key):
     return tree(backends=[{name: value for name, value in LOCAL.items() if name != key}])
 
@@ -37,14 +55,45 @@ def test_the_smallest_policy_is_accepted():
         ({"backends": [LOCAL]}, "", "tiers"),
         (tree(tiers=[]), "tiers", "at least one tier"),
         (tree(tiers=["small", "small"]), "tiers", "named twice"),
-        (tree(teirs=[]), "", "teirs"),
-        (backend(modle="x"), "backends[0]", "modle"),
+        (tree(teirs=[]), "teirs", "no such key; the keys here are tiers, "),
+        (backend(modle="x"), "backends[0].modle", "no such key; the keys here are name, "),
+        (price(input="x"), "backends[0].price.input", "no such key"),
+        (tree(budgets={"default": {"daily": 1}}), "budgets.default.daily", "no such key"),
+        (tree(rules=[{"name": "a", "when": {"servise": "x"}}]), "rules[0].when.servise", "no such key"),
         (backend(provider="gpt"), "backends[0].provider", "gpt"),
         (backend(tier="smal"), "backends[0] (small-1).tier", "no tier 'smal'"),
         (backend(max_concurrent="many"), "backends[0].max_concurrent", "int"),
         (backend(max_concurrent=0), "backends[0] (small-1).max_concurrent", "at least 1"),
         (backend(base_url="ftp://x"), "backends[0] (small-1).base_url", "http://"),
-        (backend(api_key="${NOT_SET}"), "backends[0].api_key", "${NOT_SET} is not set"),
+        (backend(model="${NOT_SET}"), "backends[0].model", "${NOT_SET} is not set"),
+        (backend(api_key="sk-secret"), "backends[0] (small-1).api_key", "write ${NAME} and export NAME="),
+        (backend(api_key="sk-secret${MORE}"), "backends[0] (small-1).api_key", "write ${NAME} and export NAME="),
+        (backend(base_url="http://me:secret@x/v1"), "backends[0] (small-1).base_url", "write ${NAME} in their place"),
+        (backend(base_url="http://secret@${HOST}"), "backends[0] (small-1).base_url", "write ${NAME} in their place"),
+        (backend(base_url="me:secret@x"), "backends[0] (small-1).base_url", "http://"),
+        (backend(name=""), "backends[0].name", "1 to 64 printable"),
+        (backend(name="a\r\nx-evil: 1"), "backends[0].name", "1 to 64 printable"),
+        (backend(name="a\n"), "backends[0].name", "1 to 64 printable"),
+        (backend(name=" a"), "backends[0].name", "without a space at either end"),
+        (backend(name="a" * 65), "backends[0].name", "1 to 64 printable"),
+        (tree(tiers=["small", "gro\u00df"]), "tiers[1]", "printable ASCII"),
+        (backend(model="a\rb"), "backends[0] (small-1).model", "1 to 256 printable"),
+        (backend(model="a" * 257), "backends[0] (small-1).model", "1 to 256 printable"),
+        (backend(lora_adapters=["a", "b\n"]), "backends[0] (small-1).lora_adapters[1]", "1 to 256 printable"),
+        (tree(rules=[{"name": "a\nb", "when": {}}]), "rules[0].name", "1 to 64 printable"),
+        (tree(aliases={"gpt-*": "smal"}), "aliases.gpt-*", "nothing is called 'smal'"),
+        (tree(aliases={"gpt-*": "gpt-4", "gpt-4": "auto"}), "aliases.gpt-*", "nothing is called 'gpt-4'"),
+        (price(input_per_1m=float("nan")), "backends[0].price.input_per_1m", "a number from 0"),
+        (price(output_per_1m=float("inf")), "backends[0].price.output_per_1m", "a number from 0"),
+        (price(cached_input_per_1m=-0.1), "backends[0].price.cached_input_per_1m", "a number from 0"),
+        (price(cached_input_per_1m=1e6 + 1), "backends[0] (small-1).price", "above 1000000"),
+        (price(input_per_1m=1e6 + 1), "backends[0] (small-1).price", "above 1000000"),
+        (backend(context_window=-1), "backends[0].context_window", "a number from 0"),
+        (backend(context_window=10**400), "backends[0].context_window", "a number from 0"),
+        (tree(budgets={"default": {"daily_usd": float("inf")}}), "budgets.default.daily_usd", "a number from 0"),
+        (tree(server={"request_timeout_s": 0}), "server.request_timeout_s", "more than 0 and at most 86400"),
+        (tree(server={"request_timeout_s": 86_401}), "server.request_timeout_s", "more than 0 and at most 86400"),
+        (tree(server={"request_timeout_s": float("nan")}), "server.request_timeout_s", "a number from 0"),
         (without("price"), "backends[0] (small-1).price", "needs a price"),
         (without("base_url"), "backends[0] (small-1).base_url", "is needed"),
         (tree(backends=[LOCAL, LOCAL]), "backends[1] (small-1).name", "two backends"),
@@ -58,7 +107,8 @@ def test_the_smallest_policy_is_accepted():
 def test_a_fault_is_a_sentence_that_says_where_and_what(broken, where, what):
     with pytest.raises(PolicyFault) as caught:
         from_tree(broken, {})
-    assert any(where in fault and what in fault for fault in caught.value.faults), caught.value.faults
+    assert any(fault.startswith(where) and what in fault for fault in caught.value.faults), caught.value.faults
+    assert not any("secret" in fault or "\n" in fault for fault in caught.value.faults), caught.value.faults
 
 
 def test_all_faults_are_told_at_once():
@@ -80,6 +130,69 @@ def test_a_name_in_braces_is_replaced_but_never_in_a_secret():
     assert (found.model, found.max_concurrent) == ("qwen-9b", 12)
     assert resolve(found.api_key, environment) == "sk-secret"
     assert resolve(found.url, environment) == "http://10.0.0.1/v1"
+
+
+def test_who_only_reads_needs_no_keys_and_who_starts_everything_is_told_what_is_missing():
+    read = from_tree(backend(api_key="${KEY}", base_url="https://${USER}:${PASSWORD}@${HOST}/v1"), {})
+    assert unset_secrets(read, {"KEY": "", "USER": "me", "HOST": "x"}) == [
+        "backends[0] (small-1).base_url: ${PASSWORD} is not set in the environment; export PASSWORD=… and try again"
+    ]
+    assert unset_secrets(read, {"KEY": "k", "USER": "me", "PASSWORD": "y", "HOST": "x"}) == []
+    assert len(unset_secrets(read, {})) == 4
+
+
+def test_up_refuses_an_unset_key_before_it_starts_anything(tmp_path, capsys):
+    config = tmp_path / "tierwise.yaml"
+    config.write_bytes(msgspec.json.encode(backend(api_key="${KEY}")))
+    assert up(Options(config=config, state=tmp_path / "state", port=0, demo=False), {}) == 1
+    said = "".join(capsys.readouterr())
+    assert "${KEY}" in said
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_file_that_is_not_yaml_is_refused_without_quoting_it(tmp_path):
+    config = tmp_path / "tierwise.yaml"
+    for text in ("tiers: [small]\napi_key: 'sk-secret", "api_key: sk-secret: x", "day: 2026-13-45"):
+        config.write_text(text)
+        with pytest.raises(PolicyFault, match="is not YAML") as caught:
+            policy_file.read(config, {})
+        assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "target", ["auto", "default", "auto:cheap", "auto:quality", "small", "small-1", "qwen-9b", "sdr"]
+)
+def test_an_alias_may_name_whatever_a_caller_may(target):
+    assert from_tree({**backend(lora_adapters=["sdr"]), "aliases": {"gpt-*": target}}, {}).aliases == {
+        "gpt-*": target
+    }
+
+
+def test_what_a_later_version_publishes_can_be_read():
+    later = msgspec.to_builtins(from_tree(tree(), {}))
+    later["tomorrow"] = {"x": 1}
+    later["backends"][0]["price"]["image_per_1m"] = 3
+    assert decode_published(msgspec.json.encode(later)) == from_tree(tree(), {})
+
+
+def test_what_nobody_could_read_is_not_published():
+    policy = from_tree(tree(), {})
+    assert decode_published(encode_published(policy)) == policy
+    unknown = PriceSetting(input_per_1m=float("nan"), output_per_1m=1)  # JSON has no such number
+    broken = msgspec.structs.replace(policy.backends[0], price=unknown)
+    with pytest.raises(PolicyFault, match=r"cannot be published: backends\[0\].price.input_per_1m"):
+        encode_published(msgspec.structs.replace(policy, backends=(broken,)))
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"\xff", b'{"tiers": 5, "backends": []}'])
+def test_a_watch_passes_over_a_policy_that_it_cannot_read(payload, caplog):
+    heard = []
+    watch = PolicyWatch(SimpleNamespace(on_back=lambda _: None), lambda _, version: heard.append(version))
+    good = encode_published(from_tree(tree(), {}))
+    for version, sent in enumerate([good, payload, good], start=1):
+        watch._take(sent, version)
+    assert heard == [1, 3]
+    assert "policy version 2 cannot be read" in caplog.text
 
 
 def test_a_name_that_is_not_set_is_named_and_no_value_is():
