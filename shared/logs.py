@@ -1,4 +1,4 @@
-"""structlog, set up once a process: JSON lines on stdout, the service's name on every one."""
+"""structlog, set up once a process: JSON lines on stdout, the service's name on every one, the libraries' too."""
 
 from __future__ import annotations
 
@@ -17,19 +17,33 @@ else:
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 
 def set_up(service: str) -> BoundLogger:
-    """Sends structlog and the libraries' own logging to stdout, and returns this service's logger."""
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    """Sends structlog's lines, and the libraries' warnings and errors, to stdout; returns a logger."""
+
+    def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, "service": service}
+
+    described: list[Processor] = [
+        name_service,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    render = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*described, render],
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    return cast("BoundLogger", structlog.get_logger().bind(service=service))
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *described],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    return cast("BoundLogger", structlog.get_logger())
