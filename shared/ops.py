@@ -1,7 +1,8 @@
 """Every process' own small door for operators: /healthz, /readyz, /metrics, on TIERWISE_OPS_PORT.
 
 The standard library's server in a thread: no framework in processes that are to stay small, and a health check
-is answered even while the loop is busy. What it reads are plain values that the loop writes.
+is answered even while the loop is busy. What it reads, the loop may change at any moment: one look has to do, at a
+number, a length, or a copy such as `list(a_dict)`; whoever walks through the loop's own dict fails under load.
 """
 
 from __future__ import annotations
