@@ -7,44 +7,26 @@
 * nats-py gives up after 60 attempts unless it is told -1, and with -1 `connect` waits for a first server too.
 * A pull subscriber without `max_workers` fetches again only when its slowest message is done.
 * Draining a connection that is away raises, and waits 30 s by default: `stop` below does neither.
-* A KV watch (FastStream's and nats-py's) falls silent for ever when the NATS server is restarted, without an
-  error: `follow_policy` asks instead.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import structlog
-import uvloop
 from fast_depends.msgspec import MsgSpecSerializer
-from faststream import AckPolicy, FastStream
+from faststream import AckPolicy
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError
-from nats.errors import Error as NatsError
-from nats.js.errors import KeyNotFoundError
-from nats.js.kv import KeyValue
-from prometheus_client import CollectorRegistry
 
-from shared.logs import set_up
-from shared.ops import OpsServer, Readiness
-from shared.policy import Policy, decode_published
-from shared.settings import MissingSetting, NatsSettings, OpsSettings
-from shared.streams import CURRENT, POLICY, ensure_bucket
+from shared.ops import Readiness
+from shared.settings import NatsSettings
 
 RECONNECT_WAIT_S: Final = 0.25
-FOLLOW_EVERY_S: Final = 0.5  # a changed policy is in force everywhere within 2 s
-STOP_WITHIN_S: Final = 1.5
 
 log = structlog.get_logger()
-
-Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Broker(NatsBroker):
@@ -109,64 +91,3 @@ def make_broker(service: str, settings: NatsSettings, readiness: Readiness) -> B
     )
     broker.readiness = readiness
     return broker
-
-
-@contextmanager
-def operated(
-    settings: OpsSettings, service: str, readiness: Readiness, registry: CollectorRegistry
-) -> Iterator[None]:
-    """The operators' door, open for as long as the block runs, while the service waits for its parts too."""
-    server = OpsServer(settings, service, readiness, registry)
-    log.info("listening", ops_port=server.port)
-    try:
-        yield
-    finally:
-        server.close()
-
-
-@asynccontextmanager
-async def beside(app: FastStream, *works: Work) -> AsyncIterator[None]:
-    """Runs `works` until `app` stops, before its broker does. One that raises ends the process."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work()) for work in works]
-
-        @app.on_shutdown
-        async def end() -> None:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
-
-        yield
-
-
-async def follow_policy(broker: Broker, readiness: Readiness, on_policy: Callable[[Policy, int], None]) -> None:
-    """Calls `on_policy` with each policy that is published and its version; keeps `readiness`' part "policy"."""
-    bucket: KeyValue | None = None
-    version = 0
-    while True:
-        client = broker.client
-        if client is not None:
-            try:
-                bucket = bucket or await ensure_bucket(client.jetstream(), POLICY)
-                entry = await bucket.get(CURRENT)
-            except KeyNotFoundError:
-                pass
-            except (NatsError, OSError):  # JetStream is away, or its store was lost
-                bucket = None
-            else:
-                revision = entry.revision or 0
-                if revision != version and entry.value is not None:
-                    version = revision
-                    on_policy(decode_published(entry.value), revision)
-                    readiness.done("policy")
-        await asyncio.sleep(FOLLOW_EVERY_S)
-
-
-def run(service: str, build_app: Callable[[], FastStream]) -> None:
-    """A service's process, until SIGTERM or SIGINT."""
-    set_up(service)
-    try:
-        app = build_app()
-    except MissingSetting as missing:
-        sys.exit(str(missing))
-    uvloop.run(app.run(sleep_time=0.05))

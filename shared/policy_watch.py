@@ -1,69 +1,83 @@
-"""The policy in force, as KV has it: read at start, followed by a watch, opened anew after every reconnect."""
+"""The policy in force, as KV has it, for every service: a watch tells of a new one at once.
+
+nats-py's watch (FastStream's too) falls silent for ever, without an error, when NATS is restarted or its bucket is
+lost. So the bucket is looked at as well, and a watch that missed something is opened anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
+from typing import Final, Protocol
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.errors import KeyNotFoundError
+from nats.js.kv import KeyValue
 
-from shared.hotbus import HotBus
 from shared.policy import Policy, decode_published
 from shared.streams import CURRENT, POLICY, ensure_bucket
 
 log = logging.getLogger(__name__)
 
-_RETRY_AFTER_S = 0.5
+LOOK_EVERY_S: Final = 0.5  # a changed policy is in force everywhere within 2 s, after a NATS restart too
+
+
+class Bus(Protocol):
+    """The hot bus, and FastStream's broker."""
+
+    @property
+    def client(self) -> Client | None:
+        """None: not connected yet."""
 
 
 class PolicyWatch:
     """Calls `on_policy(policy, version)` for the policy that stands in KV and for every later one."""
 
-    def __init__(self, bus: HotBus, on_policy: Callable[[Policy, int], None]) -> None:
+    def __init__(self, bus: Bus, on_policy: Callable[[Policy, int], None]) -> None:
         self._bus = bus
         self._on_policy = on_policy
         self._version = 0
-        self._reconnected = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        bus.on_back(self._reconnected.set)
 
-    def start(self, on_end: Callable[[], object]) -> None:
-        """`on_end` is called when the watch ends, which before `stop` only a bug can make it do."""
-        self._task = asyncio.get_running_loop().create_task(self._follow(), name="policy watch")
-        self._task.add_done_callback(lambda _: on_end())
-
-    async def stop(self) -> None:
-        """Raises what ended the watch before its time: a process that no longer hears of policies must not live."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _follow(self) -> None:
+    async def follow(self) -> None:
+        """Until cancelled: NATS and JetStream may come and go."""
         while True:
-            self._reconnected.clear()
-            try:
-                await self._watch_until_reconnect()
-            except (NatsError, OSError):
-                await asyncio.sleep(_RETRY_AFTER_S)
+            client = self._bus.client
+            if client is not None:
+                try:
+                    await self._watch_until_it_fails(client.jetstream())
+                except (NatsError, OSError):  # JetStream is away, or its store was lost
+                    pass
+                else:
+                    continue
+            await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _watch_until_reconnect(self) -> None:
-        bucket = await ensure_bucket(self._bus.client.jetstream(), POLICY)
+    async def _watch_until_it_fails(self, js: JetStreamContext) -> None:
+        bucket = await ensure_bucket(js, POLICY)
         watcher = await bucket.watch(CURRENT)
         try:
-            while not self._reconnected.is_set():
+            while True:
                 try:
-                    entry = await watcher.updates(timeout=1)  # type: ignore[no-untyped-call]
+                    entry = await watcher.updates(timeout=LOOK_EVERY_S)  # type: ignore[no-untyped-call]
                 except NatsTimeout:
+                    if await self._missed_something(bucket):
+                        return
                     continue
                 if entry is not None and entry.value is not None and entry.revision != self._version:
                     self._take(entry.value, entry.revision)
         finally:
-            if self._bus.connected:
+            client = self._bus.client
+            if client is not None and client.is_connected:
                 await watcher.stop()  # type: ignore[no-untyped-call]
+
+    async def _missed_something(self, bucket: KeyValue) -> bool:
+        try:
+            return (await bucket.get(CURRENT)).revision != self._version
+        except KeyNotFoundError:
+            return False
 
     def _take(self, payload: bytes, version: int) -> None:
         """One that cannot be read, say a later Tierwise's, is left: an old policy is better than no service."""

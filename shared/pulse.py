@@ -12,7 +12,6 @@ from shared.contracts import Beat, ClaimAsked, Claimed, encode
 from shared.hotbus import HotBus
 
 BEAT_EVERY_S: Final = 0.2
-SILENT_AFTER_S: Final = 1.0  # five beats: a pause of the garbage collector or of the scheduler is no death
 
 _claim = msgspec.msgpack.Decoder(ClaimAsked)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, BadRequestError, BucketNotFoundError, NotFoundError
@@ -88,12 +86,3 @@ async def ensure_bucket(js: JetStreamContext, name: str, *, history: int = 2, tt
         return await js.create_key_value(
             KeyValueConfig(bucket=name, history=history, ttl=ttl_s or None, storage=StorageType.FILE)
         )
-
-
-async def jetstream_ready(client: Client) -> bool:
-    """Whether JetStream answers now."""
-    try:
-        await client.jetstream().account_info()
-    except (NatsTimeout, APIError, OSError):
-        return False
-    return True

@@ -1,7 +1,6 @@
-from __future__ import annotations
+"""`python -m services.batcher`."""
 
 from services.batcher.app import build_app
-from shared.bus import run
+from shared.cold_service import run
 
-if __name__ == "__main__":
-    run("batcher", build_app)
+run("batcher", build_app)

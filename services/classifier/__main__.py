@@ -1,7 +1,6 @@
 """`python -m services.classifier`."""
 
-import uvloop
-
 from services.classifier.app import serve
+from shared.hot_service import run
 
-uvloop.run(serve())
+run("classifier", serve)

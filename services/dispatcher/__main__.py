@@ -1,7 +1,6 @@
 """`python -m services.dispatcher`."""
 
-import uvloop
-
 from services.dispatcher.app import serve
+from shared.hot_service import run
 
-uvloop.run(serve())
+run("dispatcher", serve)

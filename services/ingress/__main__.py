@@ -2,13 +2,11 @@
 
 import sys
 
-import uvloop
-
 from services.ingress.app import serve
 from services.ingress.settings import RefusedToListen
-from shared.settings import MissingSetting
+from shared.hot_service import run
 
 try:
-    uvloop.run(serve())
-except (RefusedToListen, MissingSetting) as refused:
+    run("ingress", serve)
+except RefusedToListen as refused:
     sys.exit(f"ingress: {refused}")

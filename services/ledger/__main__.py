@@ -1,7 +1,6 @@
-from __future__ import annotations
+"""`python -m services.ledger`."""
 
 from services.ledger.app import build_app
-from shared.bus import run
+from shared.cold_service import run
 
-if __name__ == "__main__":
-    run("ledger", build_app)
+run("ledger", build_app)

@@ -1,7 +1,6 @@
-from __future__ import annotations
+"""`python -m services.validator`."""
 
 from services.validator.app import build_app
-from shared.bus import run
+from shared.cold_service import run
 
-if __name__ == "__main__":
-    run("validator", build_app)
+run("validator", build_app)

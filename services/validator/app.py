@@ -4,45 +4,10 @@ with their intervals, and which category is trusted on which backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-
-import structlog
 from faststream import FastStream
-from prometheus_client import CollectorRegistry
 
-from services.validator.settings import Settings
-from shared.bus import beside, follow_policy, make_broker, operated
-from shared.database import disposing, make_engine, watch
-from shared.ops import Readiness
-from shared.policy import Policy
-
-log = structlog.get_logger()
+from shared.cold_service import Settings, policy_app
 
 
 def build_app(settings: Settings | None = None) -> FastStream:
-    settings = settings or Settings.read()
-    readiness = Readiness("nats", "database", "policy")
-    broker = make_broker("validator", settings.nats, readiness)
-    engine = make_engine(settings.database, "validator")
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        with operated(settings.ops, "validator", readiness, CollectorRegistry()):
-            async with (
-                disposing(engine),
-                beside(
-                    app,
-                    partial(watch, engine, readiness),
-                    partial(follow_policy, broker, readiness, on_policy),
-                ),
-            ):
-                yield
-
-    app = FastStream(broker, lifespan=lifespan, logger=None)
-    return app
-
-
-def on_policy(policy: Policy, version: int) -> None:
-    log.info("policy", version=version, backends=len(policy.backends))
+    return policy_app("validator", settings or Settings.read())
