@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from services.ingress import errors
-from services.ingress.liveness import Liveness
+from services.ingress.liveness import Inquiry, Liveness
 from services.ingress.metrics import Counts
 from shared.contracts import (
     MAX_INLINE_BYTES,
@@ -40,8 +40,7 @@ SWEEP_EVERY_S: Final = 0.1
 DEADLINE_GRACE_S: Final = 0.3  # the dispatcher says 504 first, and knows more; we say it where nobody else can
 CREDIT_STEP: Final = STREAM_CREDIT // 2
 CLAIM_EVERY_S: Final = 0.5
-CLAIM_WAITS_S: Final = 0.2
-YOUNG_S: Final = 0.5  # a call this young may be on its way between two services, held by neither
+YOUNG_S: Final = 1.0  # nobody is asked about calls younger than this: most end before
 
 _answer_head = msgspec.msgpack.Decoder(AnswerHead)
 _refused = msgspec.msgpack.Decoder(PlanRefused)
@@ -94,19 +93,17 @@ class Calls:
         self._ingress_id = ingress_id
         self._prefix_length = len(inbox(ingress_id, ""))
         self._calls: dict[bytes, Call] = {}
-        self._counts = counts
+        self.counts = counts
         self.liveness = Liveness()
         self._swept_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        # The claim round under way.
-        self._claim_until = 0.0  # 0: none is
-        self._claim_next = 0.0
-        self._claimed: set[str] = set()
-        self._claimants: set[str] = set()
+        self._inquiry: Inquiry | None = None
+        self._next_inquiry = 0.0
+        self._questions = 0
 
     async def start(self) -> None:
         await self._bus.subscribe(inbox(self._ingress_id, "*"), self._on_frame)
-        await self._bus.subscribe(inbox(self._ingress_id, "claim.answered"), self._on_claimed)
+        await self._bus.subscribe(inbox(self._ingress_id, "claimed.*"), self._on_claimed)
         await self._bus.subscribe(f"{Beat.subject}.*", self._on_beat)
         self._bus.on_lost(self._on_bus_lost)
         self._bus.on_back(lambda: self.liveness.deaf(self._bus.time()))
@@ -146,7 +143,7 @@ class Calls:
         """The caller hung up."""
         if self._calls.pop(call.request_id.encode(), None) is not None:
             self._call_off(call, "hung_up")
-            self._counts.ended(499, self._bus.time() - call.sent_at)
+            self.counts.ended(499, self._bus.time() - call.sent_at)
 
     def taken(self, call: Call) -> None:
         """The caller has taken what was written: what was held back of its credit is granted."""
@@ -211,7 +208,7 @@ class Calls:
 
     def _end(self, call: Call, status: int) -> None:
         del self._calls[call.request_id.encode()]
-        self._counts.ended(status, self._bus.time() - call.sent_at)
+        self.counts.ended(status, self._bus.time() - call.sent_at)
 
     def _call_off(self, call: Call, because: str) -> None:
         """Whoever works on it learns that nobody waits for it any more."""
@@ -231,6 +228,7 @@ class Calls:
         now = self._bus.time()
         if now - self._swept_at > 5 * SWEEP_EVERY_S:
             self.liveness.deaf(now)  # it was us who stood still
+            self._inquiry = None
         self._swept_at = now
         for call in [call for call in self._calls.values() if now >= call.deadline]:
             self._call_off(call, "deadline")
@@ -242,28 +240,54 @@ class Calls:
     # Deaths: what nobody claims is lost ----------------------------------------------------------------------
 
     def _watch_deaths(self, now: float) -> None:
-        if self._claim_until:
-            if now >= self._claim_until or self._claimants >= self.liveness.living():
-                self._bury(now)
-        elif self.liveness.silent(now) and self._calls and now >= self._claim_next:
-            self._claimed.clear()
-            self._claimants.clear()
-            self._claim_until = now + CLAIM_WAITS_S
-            self._claim_next = now + CLAIM_EVERY_S
-            answer_to = inbox(self._ingress_id, "claim.answered").encode()
-            self._bus.publish(ClaimAsked.subject.encode(), encode(ClaimAsked(self._ingress_id)), answer_to)
+        silent = self.liveness.silent(now)
+        if self._inquiry is None:
+            if silent and now >= self._next_inquiry:
+                doubtful = [call.request_id for call in self._calls.values() if _is_doubtful(call, silent, now)]
+                if doubtful:
+                    self._next_inquiry = now + CLAIM_EVERY_S
+                    self._inquiry = Inquiry(doubtful, self.liveness.living(), now)
+                    self._ask_for_claims()
+        elif self._inquiry.is_late(now):
+            self._inquiry = None
+        else:
+            self._conclude(self._inquiry, now)
 
-    def _on_claimed(self, _subject: bytes, _reply: bytes, payload: bytes, status: bytes) -> None:
-        if status or not self._claim_until:
+    def _ask_for_claims(self) -> None:
+        self._questions += 1
+        answer_to = self._claims_inbox().encode()
+        self._bus.publish(ClaimAsked.subject.encode(), encode(ClaimAsked(self._ingress_id)), answer_to)
+
+    def _claims_inbox(self) -> str:
+        return inbox(self._ingress_id, f"claimed.{self._questions}")
+
+    def _on_claimed(self, subject: bytes, _reply: bytes, payload: bytes, status: bytes) -> None:
+        inquiry = self._inquiry
+        if status or inquiry is None or subject != self._claims_inbox().encode():
             return
         claimed = _claimed.decode(payload)
-        self._claimed.update(claimed.request_ids)
-        self._claimants.add(claimed.instance)
+        inquiry.answered(claimed.instance, claimed.request_ids)
+        self._conclude(inquiry, self._bus.time())
 
-    def _bury(self, now: float) -> None:
-        self._claim_until = 0.0
-        for call in list(self._calls.values()):
-            if call.request_id not in self._claimed and now - call.sent_at >= YOUNG_S:
+    def _conclude(self, inquiry: Inquiry, now: float) -> None:
+        living = self.liveness.living()
+        if not inquiry.is_over(living):
+            return
+        if inquiry.unclaimed and not inquiry.is_second:
+            inquiry.ask_again(living, now)
+            self._ask_for_claims()
+            return
+        self._inquiry = None
+        for request_id in inquiry.unclaimed:
+            call = self._calls.get(request_id.encode())
+            if call is not None:
                 # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
                 self._call_off(call, "given_up")
                 self._fail(call, errors.HOLDER_DIED)
+
+
+def _is_doubtful(call: Call, silent: set[str], now: float) -> bool:
+    """One of the silent may hold it: whoever has begun to answer is known, of the others nobody is."""
+    if call.flight:
+        return call.flight.split(b".")[1].decode() in silent  # inbox(instance, request_id)
+    return now - call.sent_at >= YOUNG_S
