@@ -65,6 +65,11 @@ def build_api(
             message, code = str(error.detail), "http_error"
         return _refusal(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
 
+    @api.exception_handler(Exception)
+    async def broke(_request: Request, _error: Exception) -> Response:
+        """Starlette raises it again after this answer, and uvicorn logs it."""
+        return _refusal(errors.BROKEN, mint(), {"connection": "close"})
+
     @api.get("/v1/models", tags=["OpenAI"])
     async def models() -> Response:
         """`auto` and its variants, every tier, backend and LoRA adapter: what `model` may be."""
@@ -79,7 +84,7 @@ def build_api(
     @api.post("/v1/chat/completions", tags=["OpenAI"], openapi_extra=_CHAT_BODY)
     async def chat_completions() -> Response:
         """OpenAI's chat completions, streamed and not. Answered by services/ingress/fast.py, ahead of this."""
-        raise AssertionError("fast.py takes this route")
+        raise HTTPException(404)  # some spelling of the path that fast.py does not know
 
     @api.get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:

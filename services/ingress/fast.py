@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 MAX_WAITING: Final = 16  # pipelined requests kept while one is answered; more are not read
 LINGER_BYTES: Final = 64 * 1024 * 1024  # what is read and thrown away after a 413, so that the answer arrives
 LINGER_S: Final = 5.0
+IDLE_SWEEP_S: Final = 5.0
+IDLE_SWEEPS: Final = 15  # 75 s without a byte, and nothing being answered: as nginx and most servers have it
 
 
 class _Request:
     """One request of the hot route as it comes in."""
 
-    __slots__ = ("body", "headers", "keep_alive", "size", "version")
+    __slots__ = ("asks_to_go_on", "body", "headers", "keep_alive", "size", "version")
 
     def __init__(self, headers: chat.Headers) -> None:
         self.headers = headers
@@ -38,12 +41,14 @@ class _Request:
         self.size = 0
         self.keep_alive = True
         self.version = "1.1"
+        self.asks_to_go_on = False  # `expect: 100-continue`, not answered yet
 
 
 class HotProtocol(HttpToolsProtocol):
     """One connection. A subclass made by `protocol_for` knows its door."""
 
     door: ClassVar[ChatDoor]
+    sweeper: ClassVar[asyncio.TimerHandle | None] = None  # one for all connections: a timer a request is too dear
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,11 +61,17 @@ class HotProtocol(HttpToolsProtocol):
         self._is_chunked = False
         self._lingering = -1  # bytes still thrown away; -1: not lingering
         self._deaf = False  # no request of this connection is read any more
+        self._idle_sweeps = 0
         self._common_of: object = None
         self._common = ""
         self.is_slow = False
 
     # asyncio's side -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        if type(self).sweeper is None:
+            type(self).sweeper = self.loop.call_later(IDLE_SWEEP_S, self._sweep)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._waiting.clear()
@@ -77,14 +88,13 @@ class HotProtocol(HttpToolsProtocol):
             return
         if self._deaf:
             return
+        self._idle_sweeps = 0
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # To `Upgrade: h2c` and the like the answer is HTTP/1.1 (RFC 9110, 7.8), and then the connection ends.
-            self._deaf = True
-            if self._answering is not None:
-                self._answering.keep_alive = False
+            self._read_no_more()
         except httptools.HttpParserError:
             self.send_400_response("")
 
@@ -124,13 +134,14 @@ class HotProtocol(HttpToolsProtocol):
         self._cold_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        url = self._cold_url
-        if url.partition(b"?")[0] == chat.PATH and self.parser.get_method() == b"POST":
+        if self._deaf:
+            return
+        path = self._cold_url.partition(b"?")[0]
+        if (path == chat.PATH or _plain(path) == chat.PATH) and self.parser.get_method() == b"POST":
             self._begin_request()
-        elif self._answering is not None:
-            # uvicorn would answer it ahead of ours. Closing after our answer is HTTP's way to say: ask again.
-            self._answering.keep_alive = False
-            self._deaf = True
+        elif self._answering is not None or self._waiting:
+            # uvicorn would answer it ahead of ours. Closing after our answers is HTTP's way to say: ask again.
+            self._read_no_more()
         else:
             self._hand_over()
 
@@ -157,8 +168,7 @@ class HotProtocol(HttpToolsProtocol):
             self._refuse_unread(errors.NO_UPGRADE)
             return
         request.keep_alive = self.parser.should_keep_alive()
-        cold_is_busy = self.cycle is not None and not self.cycle.response_complete
-        if self._answering is not None or cold_is_busy:
+        if self._is_busy:
             self._waiting.append(request)
             if len(self._waiting) >= MAX_WAITING:
                 self.flow.pause_reading()
@@ -168,9 +178,15 @@ class HotProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """uvicorn has answered a request of another route: ours that came after it are next."""
         super().on_response_complete()
-        if self._waiting and not self.transport.is_closing():
+        self._idle_sweeps = 0
+        if self.transport.is_closing() or not self.cycle.response_complete:  # the next of uvicorn's own
+            return
+        if self._waiting:
             self._unset_keepalive_if_required()
             self._open(self._waiting.popleft())
+        elif self._request is not None:
+            self._unset_keepalive_if_required()
+            self._let_go_on(self._request)
 
     def _begin_request(self) -> None:
         self._request = request = _Request(self._cold_headers)
@@ -182,7 +198,19 @@ class HotProtocol(HttpToolsProtocol):
                     self._too_large(request)
                     return
             elif size == 6 and name.lower() == b"expect" and value.lower() == b"100-continue":
-                self.transport.write(render.CONTINUE)
+                request.asks_to_go_on = True
+                self._let_go_on(request)
+
+    def _let_go_on(self, request: _Request) -> None:
+        if request.asks_to_go_on and not self._is_busy:
+            request.asks_to_go_on = False
+            self.transport.write(render.CONTINUE)
+
+    @property
+    def _is_busy(self) -> bool:
+        """A request of this connection is not answered yet."""
+        cycle = self.cycle
+        return self._answering is not None or bool(self._waiting) or not (cycle is None or cycle.response_complete)
 
     def _hand_over(self) -> None:
         super().on_message_begin()
@@ -266,12 +294,15 @@ class HotProtocol(HttpToolsProtocol):
 
     def _finish(self) -> None:
         request, self._answering, self._call = self._answering, None, None
+        self._idle_sweeps = 0
         if request is not None and not request.keep_alive:
             self._deaf = True
             self.transport.close()
         elif self._waiting:
             self.flow.resume_reading()
             self.loop.call_soon(self._open_next)
+        elif self._request is not None:
+            self._let_go_on(self._request)
 
     def _open_next(self) -> None:
         if self._waiting and self._answering is None and not self.transport.is_closing():
@@ -288,14 +319,17 @@ class HotProtocol(HttpToolsProtocol):
         request, self._answering, self._call = self._answering, None, None
         if request is None:
             return
+        self._waiting.clear()
         self._refuse_unread(errors.BROKEN)
 
     def _refuse_unread(self, refusal: Refusal) -> None:
-        """The connection's last answer. What is still coming is read and dropped: closing would lose the answer."""
-        self._deaf = True
-        if self._answering is not None:
-            self._answering.keep_alive = False  # that answer comes first, and is the last
+        """The connection's last answer. What is still coming is read and dropped: closing would lose the answer.
+
+        Where an earlier request is not answered yet, its answer is the last, and this one is not given.
+        """
+        if self._read_no_more():
             return
+        self.door.count(refusal)
         request_id = self.door.mint()
         body = errors.body(refusal, request_id)
         head = render.refusal(refusal, request_id, len(body), common=self._common_lines(), keep_alive=False)
@@ -305,6 +339,34 @@ class HotProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.abort)
 
+    def _read_no_more(self) -> bool:
+        """The connection closes once what came before is answered. False: there is nothing to be answered."""
+        self._deaf = True
+        last = self._waiting[-1] if self._waiting else self._answering
+        if last is not None:
+            last.keep_alive = False
+            return True
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        if cycle.more_body and not cycle.response_started and not self.pipeline:
+            cycle.disconnected = True  # it is this request that cannot be read on: it waits for its body in vain
+            cycle.message_event.set()
+            return False
+        return True
+
+    def _sweep(self) -> None:
+        """Closes the connections that nobody uses."""
+        type(self).sweeper = None
+        for connection in list(self.connections):
+            if isinstance(connection, HotProtocol) and not connection._is_busy:
+                connection._idle_sweeps += 1
+                if connection._idle_sweeps > IDLE_SWEEPS:
+                    connection.transport.close()
+        if self.connections:
+            type(self).sweeper = self.loop.call_later(IDLE_SWEEP_S, self._sweep)
+
     def _common_lines(self) -> str:
         """`date` and `server`; uvicorn makes a new list of them once a second."""
         headers = self.server_state.default_headers
@@ -312,6 +374,14 @@ class HotProtocol(HttpToolsProtocol):
             self._common_of = headers
             self._common = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in headers)
         return self._common
+
+
+def _plain(path: bytes) -> bytes:
+    """`http://host/v1/chat/complet%69ons` is `/v1/chat/completions` (RFC 9112, 3.2.2; RFC 3986, 6.2.2)."""
+    if not path.startswith(b"/"):
+        _, _, rest = path.partition(b"://")
+        path = b"/" + rest.partition(b"/")[2]
+    return unquote_to_bytes(path) if b"%" in path else path
 
 
 def protocol_for(door: ChatDoor) -> type[asyncio.Protocol]:

@@ -29,6 +29,10 @@ class Counts(Collector):
         self._buckets[bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
+    def refused(self, status: int) -> None:
+        """At the door: it never was under way, so it has no duration."""
+        self._statuses[status] += 1
+
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(
             "tierwise_requests", "Requests, by the status of their answer", labels=["status"]

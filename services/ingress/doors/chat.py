@@ -19,6 +19,7 @@ from shared.policy import Policy, Server
 
 PATH: Final = b"/v1/chat/completions"
 MAX_NAME: Final = 128  # characters of a service's name
+CACHE_WORDS: Final = frozenset(("bypass", "no-store"))
 _PRIORITY_NAMES: Final = ", ".join(PRIORITIES)
 # 32 letters and digits that nobody mistakes for one another; 12 of them are 60 bits.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -47,6 +48,7 @@ class ChatDoor:
         self._minted = 0
         self.calls: Calls | None = None
         self.server = Server()
+        self._uncounted: list[int] = []
 
     def on_policy(self, policy: Policy) -> None:
         self.server = policy.server
@@ -60,8 +62,18 @@ class ChatDoor:
         call = Call(self.mint(), caller)
         refusal = self._refusal(call, headers, body)
         if refusal is not None:
+            self.count(refusal)
             caller.refuse(call, refusal)
         return call
+
+    def count(self, refusal: Refusal) -> None:
+        """One that ended no call. Until NATS has been reached nothing is counted; then it is made up for."""
+        if self.calls is None:
+            self._uncounted.append(refusal.status)
+            return
+        for status in (*self._uncounted, refusal.status):
+            self.calls.counts.refused(status)
+        self._uncounted.clear()
 
     def _refusal(self, call: Call, headers: Headers, body: bytes) -> Refusal | None:
         calls = self.calls
@@ -98,7 +110,7 @@ class ChatDoor:
             elif name == b"x-tierwise-tier":
                 tier = _name("X-Tierwise-Tier", value)
             elif name == b"x-tierwise-cache":
-                cache = _name("X-Tierwise-Cache", value)
+                cache = _cache(value)
             elif name == b"x-tierwise-deadline-ms":
                 deadline_ms = min(deadline_ms, _milliseconds(value))
             elif name == b"x-tierwise-max-cost-usd":
@@ -123,6 +135,13 @@ def _name(header: str, value: str) -> str:
     if len(value) > MAX_NAME or not (value.isascii() and value.isprintable()):
         raise BadHeader(header, f"must be at most {MAX_NAME} printable ASCII characters")
     return value
+
+
+def _cache(value: str) -> str:
+    words = {word.strip() for word in value.split(",")}
+    if not words <= CACHE_WORDS:
+        raise BadHeader("X-Tierwise-Cache", "must be `bypass`, `no-store`, or both with a comma")
+    return ",".join(sorted(words))
 
 
 def _milliseconds(value: str) -> int:

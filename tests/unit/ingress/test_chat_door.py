@@ -59,6 +59,9 @@ def test_a_deadline_never_exceeds_the_servers(door):
         (b"X-Tierwise-Service", b"x" * 129),
         (b"X-Tierwise-Service", b"\xffbilling"),
         (b"X-Tierwise-Tier", b"a\x01b"),
+        (b"X-Tierwise-Cache", b"off"),
+        (b"X-Tierwise-Cache", b"bypass no-store"),
+        (b"X-Tierwise-Cache", b"bypass,"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_the_headers_name(door, name, value):
@@ -78,3 +81,11 @@ def test_an_id_says_which_ingress_holds_the_caller(door):
     assert len(ids) == 1000
     assert {caller_inbox(request_id).split(".")[1] for request_id in ids} == {"req_0123456789ab"}
     assert new_ingress_id() != new_ingress_id()
+
+
+@pytest.mark.parametrize(
+    ("value", "cache"),
+    [(b"bypass", "bypass"), (b"no-store", "no-store"), (b"no-store, bypass", "bypass,no-store")],
+)
+def test_the_cache_may_be_left_unread_unwritten_or_both(door, value, cache):
+    assert received(door, (b"X-Tierwise-Cache", value)).cache == cache
