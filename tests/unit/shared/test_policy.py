@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from services.ingress import publisher
 from shared import policy_file
 from shared.policy import (
     Policy,
@@ -15,7 +16,7 @@ from shared.policy import (
     unset_secrets,
 )
 from shared.policy_watch import PolicyWatch
-from tierwise.up import Options, up
+from tierwise import up
 
 LOCAL = {
     "name": "small-1",
@@ -141,13 +142,13 @@ def test_who_only_reads_needs_no_keys_and_who_starts_everything_is_told_what_is_
     assert len(unset_secrets(read, {})) == 4
 
 
-def test_up_refuses_an_unset_key_before_it_starts_anything(tmp_path, capsys):
+def test_up_refuses_an_unset_key_and_the_ingress_does_not(tmp_path):
     config = tmp_path / "tierwise.yaml"
     config.write_bytes(msgspec.json.encode(backend(api_key="${KEY}")))
-    assert up(Options(config=config, state=tmp_path / "state", port=0, demo=False), {}) == 1
-    said = "".join(capsys.readouterr())
-    assert "${KEY}" in said
-    assert not (tmp_path / "state").exists()
+    (fault,) = up._faults(config, {})
+    assert "${KEY} is not set" in fault
+    assert up._faults(config, {"KEY": "k"}) == []
+    assert publisher.load(config, {})[0].backends[0].api_key == "${KEY}"
 
 
 def test_a_file_that_is_not_yaml_is_refused_without_quoting_it(tmp_path):
@@ -175,13 +176,13 @@ def test_what_a_later_version_publishes_can_be_read():
     assert decode_published(msgspec.json.encode(later)) == from_tree(tree(), {})
 
 
-def test_what_nobody_could_read_is_not_published():
+async def test_what_nobody_could_read_is_not_published():
     policy = from_tree(tree(), {})
     assert decode_published(encode_published(policy)) == policy
     unknown = PriceSetting(input_per_1m=float("nan"), output_per_1m=1)  # JSON has no such number
     broken = msgspec.structs.replace(policy.backends[0], price=unknown)
     with pytest.raises(PolicyFault, match=r"cannot be published: backends\[0\].price.input_per_1m"):
-        encode_published(msgspec.structs.replace(policy, backends=(broken,)))
+        await publisher.publish(None, msgspec.structs.replace(policy, backends=(broken,)))  # no bucket is touched
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"\xff", b'{"tiers": 5, "backends": []}'])
