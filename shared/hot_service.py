@@ -102,7 +102,7 @@ class HotService:
 
     async def serve(self, **said: object) -> None:
         """Until SIGTERM or SIGINT. `said` goes into the log's line."""
-        gc.freeze()
+        gc.freeze()  # what is here, stays: no collection need look at it again
         self.log.info("serving", instance=self.instance, **said)
         await self.stopped.wait()
 

@@ -79,7 +79,9 @@ async def serve() -> None:
                 "Callers that wait for their answer", lambda: calls.in_flight,
             )  # fmt: skip
             service.beside(_follow_the_living(calls, service.readiness))
-            service.beside(_publish(settings, bus, service.log))
+            policy = _read_policy(settings, service.log)
+            if policy is not None:
+                service.beside(_publish(policy, bus, service.log))
             await service.serve(host=settings.host, port=settings.port)
         calls.stop()
 
@@ -96,17 +98,21 @@ async def _answering(server: Server, service: HotService) -> AsyncIterator[None]
         await serving
 
 
-async def _publish(settings: Settings, bus: HotBus, log: BoundLogger) -> None:
-    """The file's policy into KV. A faulty file is refused with its reasons, and what stands in KV stays in force."""
+def _read_policy(settings: Settings, log: BoundLogger) -> Policy | None:
+    """The file's. A faulty one is refused with its reasons, and what stands in KV stays in force."""
     if settings.config is None:
-        return
+        return None
     try:
         policy, idle = publisher.load(settings.config, os.environ)
     except PolicyFault as fault:
         log.error("the policy is refused", file=str(settings.config), faults=fault.faults)
-        return
+        return None
     for section in idle:
         log.warning("this section is not acted on yet", section=section)
+    return policy
+
+
+async def _publish(policy: Policy, bus: HotBus, log: BoundLogger) -> None:
     while True:
         try:
             version = await publisher.publish(await ensure_bucket(bus.client.jetstream(), POLICY), policy)
