@@ -16,6 +16,7 @@ from tests.support.wait import wait_until
 from tierwise.ports import FreePorts
 
 DRAINED_WITHIN_S = 30.0
+BACKENDS = ("first-1", "second-1", "nobody-1", "third-1")
 
 
 @dataclass
@@ -104,8 +105,15 @@ class Router:
 def running_router(environment: Mapping[str, str] | None = None) -> Iterator[Router]:
     with Upstream() as first, Upstream() as second:
         nobody = FreePorts().take()
-        with Stack(config(first.url, second.url, f"http://127.0.0.1:{nobody}/v1"), environment=environment) as stack:
+        keys = {key_of(name): f"key-of-{name}" for name in BACKENDS}
+        text = config(first.url, second.url, f"http://127.0.0.1:{nobody}/v1")
+        with Stack(text, environment={**keys, **(environment or {})}) as stack:
             yield Router(stack, first, second)
+
+
+def key_of(backend: str) -> str:
+    """The environment variable with its key."""
+    return f"KEY_OF_{backend.upper().replace('-', '_')}"
 
 
 def config(first: str, second: str, nobody: str) -> str:
@@ -116,7 +124,7 @@ def config(first: str, second: str, nobody: str) -> str:
     provider: openai-compatible
     base_url: {url}
     model: {name}-model
-    api_key: key-of-{name}
+    api_key: ${{{key_of(name)}}}
     price: {{input_per_1m: {price}, output_per_1m: {2 * price}}}
     context_window: 100000000
     capabilities: [json_schema, tools]
