@@ -105,10 +105,14 @@ class Router:
 def running_router(environment: Mapping[str, str] | None = None) -> Iterator[Router]:
     with Upstream() as first, Upstream() as second:
         nobody = FreePorts().take()
-        keys = {key_of(name): f"key-of-{name}" for name in BACKENDS}
         text = config(first.url, second.url, f"http://127.0.0.1:{nobody}/v1")
-        with Stack(text, environment={**keys, **(environment or {})}) as stack:
+        with Stack(text, environment={**keys(), **(environment or {})}) as stack:
             yield Router(stack, first, second)
+
+
+def keys() -> dict[str, str]:
+    """The environment that `config` refers to."""
+    return {key_of(name): f"key-of-{name}" for name in BACKENDS}
 
 
 def key_of(backend: str) -> str:

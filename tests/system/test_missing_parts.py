@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.caller import Crowd, ask, chat
-from tests.support.router import config
+from tests.support.router import config, keys
 from tests.support.running import running
 from tests.support.upstream import Upstream, as_asked
 from tests.support.wait import wait_until
@@ -61,8 +61,9 @@ def by_hand(nats_url: str, folder: Path, upstream: Upstream) -> Iterator[ByHand]
         port=ports.take(),
         insecure=False,
     )
+    environment = {**os.environ, **keys()}
     ops_ports = {name: ports.take() for name in SERVICES}
-    parts = {part.name: part for part in service_parts(wiring, os.environ, ops_ports, ())}
+    parts = {part.name: part for part in service_parts(wiring, environment, ops_ports, ())}
     url = f"http://127.0.0.1:{wiring.port}"
     with ExitStack() as held:
 
@@ -74,7 +75,7 @@ def by_hand(nats_url: str, folder: Path, upstream: Upstream) -> Iterator[ByHand]
         def another(name: str) -> AbstractContextManager[object]:
             port = ports.take()
             [part] = [
-                one for one in service_parts(wiring, os.environ, {**ops_ports, name: port}, ()) if one.name == name
+                one for one in service_parts(wiring, environment, {**ops_ports, name: port}, ()) if one.name == name
             ]
             return running(part, folder / f"another {name}.log")
 
