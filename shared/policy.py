@@ -1,9 +1,9 @@
 """`tierwise.yaml` as types: decoded with unknown keys refused, then cross-checked, each fault a sentence.
 
 Not here: reading the file (services/ingress/publisher.py), looking up hosted prices (services/ingress/catalogue.py).
-The published form has prices filled in and `${NAME}` replaced, but for `api_key` and `base_url`: secrets never
-travel, whoever calls a backend resolves these two from its own environment with `resolve`. It may grow: a reader
-passes over the keys that it does not know.
+The published form has prices filled in and `${NAME}` replaced, but for `api_key` and `base_url`: what they
+name stays in the environment of whoever calls a backend, and is resolved there with `resolve`. The form may grow: a
+reader passes over the keys that it does not know.
 """
 
 from __future__ import annotations
@@ -261,6 +261,16 @@ def unset_secrets(policy: Policy, environment: Mapping[str, str]) -> list[str]:
     return missing
 
 
+def written_out_keys(policy: Policy) -> list[str]:
+    """A sentence for each `api_key` that is not a `${NAME}`: it works, and travels with the policy. Never a value."""
+    return [
+        f"backends[{i}] ({backend.name}).api_key: holds the key itself, which so gets into NATS' store; "
+        "write ${NAME} and export NAME=…"
+        for i, backend in enumerate(policy.backends)
+        if _NAME_IN_BRACES.sub("", backend.api_key)
+    ]
+
+
 def _replace(node: Any, path: str, environment: Mapping[str, str], missing: list[str]) -> Any:
     if path.rpartition(".")[2] in SECRET_KEYS:
         return node
@@ -398,8 +408,6 @@ def _backend_faults(backend: Backend, at: str) -> Iterator[str]:
     userinfo = _USERINFO.search(backend.base_url)
     if userinfo and _NAME_IN_BRACES.sub("", userinfo.group(1)).replace(":", ""):
         yield f"{at}.base_url: holds a user or a password; write ${{NAME}} in their place and export NAME=…"
-    if _NAME_IN_BRACES.sub("", backend.api_key):
-        yield f"{at}.api_key: holds the key itself; write ${{NAME}} and export NAME=…"
     if backend.max_concurrent < 1:
         yield f"{at}.max_concurrent: must be at least 1"
 

@@ -21,7 +21,7 @@ from services.ingress.settings import Settings
 from shared.hot_service import HotService, hot_service
 from shared.hotbus import HotBus
 from shared.ops import Readiness
-from shared.policy import Policy, PolicyFault
+from shared.policy import Policy, PolicyFault, written_out_keys
 from shared.streams import POLICY, ensure_bucket
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def _read_policy(settings: Settings, log: BoundLogger) -> Policy | None:
         return None
     for section in idle:
         log.warning("this section is not acted on yet", section=section)
+    for told in written_out_keys(policy):
+        log.warning("a key is written out in the file", where=told)
     return policy
 
 
