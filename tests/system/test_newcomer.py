@@ -4,7 +4,7 @@ import signal
 
 from tests.support.caller import ask
 from tests.support.folders import passable_folder
-from tests.support.router import config, rows
+from tests.support.router import config, keys, rows
 from tests.support.stack import Stack
 from tests.support.upstream import Upstream
 from tests.support.wait import wait_until
@@ -15,10 +15,10 @@ BOOKS = "SELECT request_id, cost_nano_usd FROM tierwise.requests ORDER BY receiv
 def test_the_next_start_finds_the_ledger_as_it_was_left():
     with passable_folder() as folder, Upstream() as upstream:
         policy = config(upstream.url, upstream.url, upstream.url)
-        with Stack(policy, state=folder / "state") as stack:
+        with Stack(policy, state=folder / "state", environment=keys()) as stack:
             answered = [ask(stack.url).request_id for _ in range(20)]
             assert stack.stop(signal.SIGINT) == 0  # at once: what was answered last is recorded all the same
-        with Stack(policy, state=folder / "state") as stack:
+        with Stack(policy, state=folder / "state", environment=keys()) as stack:
             before = wait_until(lambda: all_of(answered, stack), "the rows of the first run")
             last = ask(stack.url)
             assert last.status == 200

