@@ -203,7 +203,7 @@ def test_programs_that_nobody_can_reach_are_copied_once(folder, monkeypatch):
 
 @as_root
 def test_a_plain_user_runs_it_as_themselves(folder, monkeypatch):
-    """In a fork of this process, since a plain user may not be able to enter this checkout or start its interpreter."""
+    """In a fork of this process: a plain user may not be able to enter this checkout, or to start its interpreter."""
     copied_packages(folder / "open", monkeypatch)
     home = folder / "home"
     home.mkdir()
