@@ -9,10 +9,9 @@ from faststream import FastStream
 
 from services.ledger.consumer import Consumer
 from services.ledger.metrics import Metrics
-from services.ledger.settings import Settings
 from services.ledger.store import Store
 from shared.bus import make_broker
-from shared.cold_service import beside, operated
+from shared.cold_service import Settings, beside, operated
 from shared.ops import Readiness
 
 
