@@ -1,10 +1,11 @@
 """The pool against servers that do what servers do: on real sockets, on both loops."""
 
 import asyncio
+import functools
 import ssl
-from pathlib import Path
 
 import pytest
+import trustme
 
 from services.dispatcher.upstream import (
     Busy,
@@ -20,9 +21,6 @@ from services.dispatcher.upstream import (
 from tests.support.hostile import OK, SWEEP_S, Hostile, Noted, Peer, on_both_loops, origin, post, turn
 from tests.support.wait import eventually
 
-# An authority that exists for these tests alone and its certificate for `localhost`, valid until 2126; made by
-# `openssl req -x509 -newkey ec -days 36500 …`, so that the tests need neither openssl nor another library.
-TLS = Path(__file__).parent / "tls"
 SECRET = "sk-1234"
 
 
@@ -630,9 +628,21 @@ async def test_a_server_that_says_nothing_to_tls_runs_into_the_connect_limit():
         await pool.close()
 
 
+@functools.cache
+def authority() -> trustme.CA:
+    """One that nobody knows but who asks for it."""
+    return trustme.CA()
+
+
 def tls_server() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / "localhost.pem")
+    authority().issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def tls_client() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
     return context
 
 
@@ -642,8 +652,7 @@ async def test_tls_is_spoken_where_the_name_and_the_authority_are_right():
     context = tls_server()
     context.sni_callback = lambda _, name, __: names.append(name)
     async with Hostile(answering, tls=context) as server:
-        trusting = ssl.create_default_context(cafile=TLS / "ca.pem")
-        pool = origin(f"https://localhost:{server.port}/v1", ssl_context=trusting)
+        pool = origin(f"https://localhost:{server.port}/v1", ssl_context=tls_client())
         body = bytes(300_000)
         assert await post(pool, body).answer() == await post(pool, body).answer() == b"hi"
         assert names == ["localhost"]
@@ -663,7 +672,7 @@ async def test_tls_to_someone_else_is_refused(host, trusts, said):
         requests.append(await peer.request())
 
     async with Hostile(script, tls=tls_server()) as server:
-        context = ssl.create_default_context(cafile=TLS / "ca.pem") if trusts else None
+        context = tls_client() if trusts else None
         pool = origin(f"https://{host}:{server.port}/v1", ssl_context=context)
         failure = await post(pool).fault()
         assert isinstance(failure, ConnectFailed)
