@@ -48,7 +48,7 @@ def curl_line(url: str) -> str:
 def psql_line(psql: Path, pgpass: Path, port: int) -> str:
     """The password stays in its file: a command line is for everyone to read in the process list."""
     query = (
-        "select received_at, category, tier, backend, cost_usd, saved_usd "
+        "select received_at, category, tier, backend, input_tokens, output_tokens, cost_usd, saved_usd "
         "from tierwise.requests order by received_at desc limit 10"
     )
     words = [str(psql), "-h", "127.0.0.1", "-p", str(port), "-U", "tierwise", "tierwise", "-c", query]
