@@ -204,7 +204,7 @@ def test_the_psql_line_works_as_it_is_pasted(shared_stack):
     ask(
         shared_stack.run["database_url"],
         "CREATE VIEW tierwise.requests AS SELECT now() AS received_at, 'code' AS category, "
-        "'small' AS tier, 'b' AS backend, 1 AS cost_usd, 2 AS saved_usd",
+        "'small' AS tier, 'b' AS backend, 3 AS input_tokens, 4 AS output_tokens, 1 AS cost_usd, 2 AS saved_usd",
     )
     line = next(line for line in shared_stack.output().splitlines() if "PGPASSFILE" in line)
     shown = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
