@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from services.classifier.features import ChatRequest
 from shared.contracts import CATEGORIES
@@ -300,15 +301,12 @@ def _lightness(cue: Cue) -> int:
 
 def _look(text: str) -> set[int]:
     """The places in CUES of all that is found in a text."""
+    read = text.encode().translate(_READ_AS)
+    while b"  " in read:
+        read = read.replace(b"  ", b" ")
     found: set[int] = set()
-    words = text.encode().translate(_READ_AS).split()
-    hit = _ANCHOR_WORDS.intersection(words)
-    if hit:
-        spaced = b" %b " % b" ".join(words)
-        for word in hit:
-            for phrase, number in _ANCHORS[word]:
-                if not phrase or phrase in spaced:
-                    found.add(number)
+    for phrase, _, _ in _find(b" %b " % read, overlapping=True):
+        found.update(_CUES_OF[phrase])
     return found
 
 
@@ -320,29 +318,15 @@ _READ_AS: Final = bytes(
     for byte in range(256)
 )
 
-
-def _anchors() -> dict[bytes, tuple[tuple[bytes, int], ...]]:
-    """Each cue's phrases by their rarest word: only where that stands in the text are they looked for."""
-    table: dict[bytes, list[tuple[bytes, int]]] = {}
-    for number, cue in enumerate(CUES):
-        for phrase in cue.phrases:
-            words = phrase.encode().split()
-            whole = b" %b " % b" ".join(words) if len(words) > 1 else b""
-            table.setdefault(max(words, key=_rarity), []).append((whole, number))
-    return {word: tuple(phrases) for word, phrases in table.items()}
-
-
-def _rarity(word: bytes) -> tuple[bool, int]:
-    return word not in _COMMON, len(word)
-
-
-_COMMON: Final = frozenset(
-    b"a all an and answer as by each find following for from give how i in into is it list me my names not of "
-    b"on one only or should tell text that the then these this to true using was we what which with would write "
-    b"you your".split()
+_PHRASES: Final = tuple(dict.fromkeys(phrase for cue in CUES for phrase in cue.phrases))
+_CUES_OF: Final = tuple(
+    tuple(number for number, cue in enumerate(CUES) if phrase in cue.phrases) for phrase in _PHRASES
 )
-_ANCHORS: Final = _anchors()
-_ANCHOR_WORDS: Final = frozenset(_ANCHORS)
+# All phrases in one pass, 3 ns a character: docs/decisions/0007-one-automaton-for-all-cues.md.
+_find: Final = BytesAhoCorasick(
+    [b" %b " % phrase.encode() for phrase in _PHRASES], implementation=Implementation.DFA
+).find_matches_as_indexes
+
 _FAR_CUES: Final = frozenset(
     n for n, cue in enumerate(CUES) if cue.category in {REASONING, CODE} or cue.weight == VETO
 )
