@@ -11,6 +11,7 @@ from struct import Struct as Layout
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec import Raw
 
 MAX_INLINE_BYTES: Final = 256 * 1024  # a larger body or answer travels in frames of at most this size
 BODY_WINDOW_BYTES: Final = 1024 * 1024  # what a dispatcher asks for at a time
@@ -96,6 +97,9 @@ class Features(Hot, frozen=True, array_like=True, gc=False):
     temperature_zero: bool = False
 
 
+NO_FEATURES: Final = Raw(msgspec.msgpack.encode(Features()))
+
+
 class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
     """Which backends may answer, in order, and why; carried out by one dispatcher. The body follows it."""
 
@@ -123,7 +127,7 @@ class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
     lease_id: str = ""
     output_cap: int = 0  # injected; 0: none
     cache: str = ""
-    features: Features = Features()
+    features: Raw = NO_FEATURES  # Features, packed: who carries them need not read them
     model: str = ""  # sent in place of the backend's own name: a LoRA adapter's
 
 
@@ -149,15 +153,15 @@ class AnswerHead(Hot, frozen=True, array_like=True, gc=False):
 
 
 class Frame:
-    """Kinds of frames in an inbox: one byte, then one byte `send`, then what the kind carries.
+    """Kinds of frames in an inbox.
 
-    To the caller's inbox (the ingress):
+    To the caller's inbox (the ingress), behind a `mark`:
       REFUSED      PlanRefused; nothing else follows
       ANSWER       AnswerHead with the whole body behind it; nothing else follows
-      HEAD         AnswerHead; CHUNKs and an END follow, as credit allows
+      HEAD         AnswerHead; CHUNKs and an END follow, as credit allows. Credit goes to the reply subject
       CHUNK, END   a part of the body (at most MAX_INLINE_BYTES); its end
       BODY_WANTED  BodyWanted: send that part of the request's body to the message's reply subject
-    To the flight's inbox (the dispatcher):
+    To the flight's inbox (the dispatcher), one byte of kind and one of `send`, then:
       BODY         a part of the request's body, in order
       CREDIT       CreditGranted
     """
@@ -190,6 +194,7 @@ class CallerLeft(Hot, frozen=True, array_like=True, gc=False):
     subject: ClassVar[str] = "cancel"
 
     because: str  # hung_up, deadline, given_up (its holder is taken for dead), stopping (the ingress)
+    send: int = -1  # only what was sent under this number is off: it is sent again under the next one. -1: all
 
 
 class Beat(Hot, frozen=True, array_like=True, gc=False):
@@ -265,7 +270,7 @@ class RequestUsage(Hot, frozen=True, array_like=True, gc=False):
     policy_version: int
     lease_id: str
     reserved_nano_usd: int
-    features: Features
+    features: Raw  # Features, packed, as they came with the plan
     attempts: tuple[AttemptUsage, ...]
 
 
@@ -288,10 +293,10 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 
 
-def pack(event: Hot, body: bytes | memoryview = b"") -> bytes:
-    """`event` and the body behind it: four bytes of length, the event, the body as it is."""
+def pack(event: Hot, body: bytes | memoryview = b"", before: bytes = b"") -> bytes:
+    """`event` and the body behind it: four bytes of length, the event, the body as it is. A mark may go before."""
     head = _encoder.encode(event)
-    return b"".join((_LENGTH.pack(len(head)), head, body))
+    return b"".join((before, _LENGTH.pack(len(head)), head, body))
 
 
 def unpack(payload: bytes, start: int = 0) -> tuple[bytes, bytes]:
@@ -305,7 +310,7 @@ def unpack(payload: bytes, start: int = 0) -> tuple[bytes, bytes]:
     return payload[start + 4 : end], payload[end:]
 
 
-# Request ids and inboxes ------------------------------------------------------------------------------------
+# Request ids, inboxes, marks --------------------------------------------------------------------------------
 
 INGRESS_ID_LENGTH: Final = 16  # "req_" and twelve characters that name the ingress process
 
@@ -315,6 +320,15 @@ def inbox(owner: str, request_id: str) -> str:
     return f"_INBOX.{owner}.{request_id}"
 
 
-def caller_inbox(request_id: str) -> str:
-    """Where the ingress that minted `request_id` waits for its answer: the id itself says which one."""
-    return f"_INBOX.{request_id[:INGRESS_ID_LENGTH]}.{request_id}"
+def caller_inbox(request_id: bytes) -> bytes:
+    """Where the ingress that minted `request_id` takes all its frames: the id itself says which one.
+
+    One subject for all requests, because NATS looks a subject up that it has just seen in half the time.
+    """
+    return b"_INBOX." + request_id[:INGRESS_ID_LENGTH]
+
+
+def mark(kind: int, send: int, request_id: bytes) -> bytes:
+    """What a frame to a caller begins with: kind, `send`, and which of the ingress' requests it is for."""
+    number = request_id[INGRESS_ID_LENGTH:]
+    return b"%c%c%c%b" % (kind, send, len(number), number)

@@ -10,6 +10,7 @@ from typing import Final
 from zlib import crc32
 
 import msgspec
+from msgspec import Raw
 
 from services.classifier import evidence
 from services.classifier.book import CHEAP, CHOOSE, QUALITY, Book, Listed
@@ -23,6 +24,7 @@ from shared.contracts import (
     Refusal,
     RequestPlanned,
     RequestReceived,
+    encode,
 )
 from shared.money import NanoUsd, decimal_usd
 from shared.prices import cost
@@ -118,16 +120,20 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         chat.input_tokens,
         max([worst_case(one, chat) for one in fitting if one.tier == first.tier]),  # any of these may answer
         cache=received.cache or chat.wishes.cache,
-        features=Features(
-            evidence.names(verdict),
-            verdict.scores,
-            _cut(chat.model),
-            chat.input_tokens,
-            chat.output_cap,
-            chat.needs,
-            chat.messages,
-            chat.streamed,
-            chat.temperature_zero,
+        features=Raw(
+            encode(
+                Features(
+                    evidence.names(verdict),
+                    verdict.scores,
+                    _cut(chat.model),
+                    chat.input_tokens,
+                    chat.output_cap,
+                    chat.needs,
+                    chat.messages,
+                    chat.streamed,
+                    chat.temperature_zero,
+                )
+            )
         ),
         model=route.adapter,
     )

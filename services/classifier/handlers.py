@@ -18,6 +18,7 @@ from shared.contracts import (
     caller_inbox,
     encode,
     inbox,
+    mark,
     pack,
     unpack,
 )
@@ -41,7 +42,7 @@ class Handlers:
     def __init__(self, bus: HotBus, instance: str, counts: Counts) -> None:
         self._bus = bus
         self._instance = instance
-        self._prefix_length = len(inbox(instance, ""))
+        self._inbox = inbox(instance, "").encode()
         self._counts = counts
         self._book: Book | None = None
 
@@ -77,13 +78,13 @@ class Handlers:
             self._refuse(received.request_id, answer)
             return
         self._counts.planned(answer)
-        body_to_go = b"" if received.framed else body
-        self._bus.publish(_DISPATCH, pack(answer, body_to_go), inbox(self._instance, received.request_id).encode())
+        plan = pack(answer, b"" if received.framed else body)
+        self._bus.publish(_DISPATCH, plan, self._inbox + received.request_id.encode())
 
     def _on_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
         if status == NO_RESPONDERS:
-            self._refuse(subject[self._prefix_length :].decode(), PlanRefused(NO_DISPATCHER))
+            self._refuse(subject[len(self._inbox) :].decode(), PlanRefused(NO_DISPATCHER))
 
     def _refuse(self, request_id: str, refused: PlanRefused) -> None:
-        frame = bytes((Frame.REFUSED, refused.send)) + encode(refused)
-        self._bus.publish(caller_inbox(request_id).encode(), frame)
+        to = request_id.encode()
+        self._bus.publish(caller_inbox(to), mark(Frame.REFUSED, refused.send, to) + encode(refused))

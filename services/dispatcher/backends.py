@@ -6,9 +6,11 @@ The one place where `${NAME}` in `api_key` and `base_url` becomes a secret.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 
+import msgspec
+
+from services.dispatcher.providers.openai import Changes
 from services.dispatcher.upstream import Origin, header_lines
 from shared.policy import Backend, Policy, PolicyFault, resolve
 from shared.prices import Price
@@ -30,8 +32,8 @@ class Target:
     """One backend of one policy version."""
 
     __slots__ = (
-        "cap_field", "context_window", "fault", "load", "max_concurrent", "model", "name", "origin", "price",
-        "thinking", "tier",
+        "_asking", "_plain", "context_window", "fault", "load", "max_concurrent", "model", "name", "origin", "price",
+        "tier",
     )  # fmt: skip
 
     def __init__(self, backend: Backend, origin: Origin | None, load: Load, fault: str = "") -> None:
@@ -41,15 +43,20 @@ class Target:
         self.price = backend.price.in_nano_usd() if backend.price is not None else _FREE
         self.context_window = backend.context_window
         self.max_concurrent = backend.max_concurrent
-        self.thinking = backend.thinking
-        self.cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
+        cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
+        self._plain = Changes(backend.model, cap_field=cap_field, thinking=backend.thinking)
+        self._asking = msgspec.structs.replace(self._plain, ask_for_usage=True)
         self.load = load
         self.origin = origin  # None: `fault` says what its configuration lacks here
         self.fault = fault
 
-    @property
-    def is_full(self) -> bool:
-        return self.load.in_flight >= self.max_concurrent
+    def changes(self, *, model: str, output_cap: int, ask_for_usage: bool) -> Changes:
+        """What its request needs changed; `model` is a LoRA adapter's name, or empty."""
+        if not model and not output_cap:
+            return self._asking if ask_for_usage else self._plain
+        return msgspec.structs.replace(
+            self._plain, model=model or self.model, output_cap=output_cap, ask_for_usage=ask_for_usage
+        )
 
 
 class Backends:
@@ -60,7 +67,6 @@ class Backends:
         self._versions: dict[int, dict[str, Target]] = {}
         self._origins: dict[tuple[str, bytes, int], Origin] = {}
         self._loads: dict[str, Load] = {}
-        self._ssl: ssl.SSLContext | None = None
 
     def publish(self, policy: Policy, version: int) -> None:
         targets = {backend.name: self._target(backend) for backend in policy.backends}
@@ -105,8 +111,6 @@ class Backends:
     def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
         origin = self._origins.get((url, headers, max_connections))
         if origin is None:
-            if url.startswith("https://") and self._ssl is None:
-                self._ssl = ssl.create_default_context()
-            origin = Origin(url, headers=headers, max_connections=max_connections, ssl_context=self._ssl)
+            origin = Origin(url, headers=headers, max_connections=max_connections)
             self._origins[url, headers, max_connections] = origin
         return origin

@@ -21,7 +21,7 @@ from services.dispatcher.downlink import Downlink
 from services.dispatcher.events import DONE, EventStream, EventTooLarge
 from services.dispatcher.providers import openai
 from services.dispatcher.providers.openai import MalformedAnswer, Usage
-from services.dispatcher.upstream import Call, UpstreamFailure
+from services.dispatcher.upstream import Call, Origin, UpstreamFailure
 from shared.contracts import (
     BODY_WINDOW_BYTES,
     AnswerHead,
@@ -60,7 +60,10 @@ P = ParamSpec("P")
 
 
 def _guarded(method: Callable[Concatenate[Flight, P], None]) -> Callable[Concatenate[Flight, P], None]:
-    """A bug in one flight ends that flight, with an answer, and no other."""
+    """A bug in one flight ends that flight, with an answer, and no other.
+
+    The methods that every request passes have the same `try` of their own, which costs them nothing.
+    """
 
     def guarded(self: Flight, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
@@ -93,7 +96,7 @@ class Flight(Call):
         self._body_parts: list[bytes] = []  # of a framed body, as they come
         self._body_received = 0
         # All attempts.
-        self._remaining = list(plan.candidates)
+        self._remaining = plan.candidates
         self._tried: list[str] = []
         self._verdicts: list[Verdict] = []
         self._failure = "none was tried"
@@ -115,12 +118,14 @@ class Flight(Call):
 
     # From the tower -----------------------------------------------------------------------------------------
 
-    @_guarded
     def begin(self) -> None:
-        if self.plan.framed:
-            self._downlink.want_body(0, self.plan.body_bytes)
-        else:
-            self._next_attempt()
+        try:
+            if self.plan.framed:
+                self._downlink.want_body(0, self.plan.body_bytes)
+            else:
+                self._next_attempt()
+        except Exception as error:  # noqa: BLE001 - as _guarded
+            self.break_off(error)
 
     @_guarded
     def on_body_frame(self, data: bytes) -> None:
@@ -189,10 +194,10 @@ class Flight(Call):
         while self._remaining and len(self._tried) < core.MAX_ATTEMPTS:
             name = core.choose(self._remaining, self._is_full)
             target = self._targets.get(name)
-            self._remaining.remove(name)
+            self._remaining = tuple([other for other in self._remaining if other != name])
             self._tried.append(name)
             if target is not None and target.origin is not None:
-                self._attempt(target)
+                self._attempt(target, target.origin)
                 return
             self._failure = target.fault if target is not None else f"backend {name} is not in this policy"
             self._verdicts.append(Verdict.FAILED)
@@ -200,17 +205,12 @@ class Flight(Call):
 
     def _is_full(self, name: str) -> bool:
         target = self._targets.get(name)
-        return target is not None and target.is_full
+        return target is not None and target.load.in_flight >= target.max_concurrent
 
-    def _attempt(self, target: Target) -> None:
+    def _attempt(self, target: Target, origin: Origin) -> None:
         plan = self.plan
-        assert target.origin is not None
-        changes = openai.Changes(
-            model=plan.model or target.model,
-            ask_for_usage=plan.streamed and not plan.usage_wanted,
-            output_cap=plan.output_cap,
-            cap_field=target.cap_field,
-            thinking=target.thinking,
+        changes = target.changes(
+            model=plan.model, output_cap=plan.output_cap, ask_for_usage=plan.streamed and not plan.usage_wanted
         )
         try:
             body = openai.rewrite(self._body, changes)
@@ -225,9 +225,8 @@ class Flight(Call):
         self._stream = None
         self._parts = []
         self._received = 0
-        target.origin.post(openai.PATH, body, self)
+        origin.post(openai.PATH, body, self)
 
-    @_guarded
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
         self.content_type = "application/json"
@@ -236,10 +235,9 @@ class Flight(Call):
                 self.content_type = value.decode("latin-1")
             elif name == b"retry-after" and value.isdigit():
                 self._retry_after_s = min(int(value[:6]), 3600)
-        if status == 200 and self.plan.streamed and self.content_type.startswith("text/event-stream"):
+        if self.plan.streamed and status == 200 and self.content_type.startswith("text/event-stream"):
             self._stream = EventStream(hide_usage=not self.plan.usage_wanted)
 
-    @_guarded
     def on_body(self, data: bytes) -> None:
         if self._recorded:
             return  # what follows [DONE]
@@ -249,21 +247,29 @@ class Flight(Call):
         self._parts.append(data)
         self._received += len(data)
         if self._received > MAX_ANSWER_BYTES:
-            self._abort_upstream()
-            self._fail(Verdict.FAILED, f"its answer is larger than {MAX_ANSWER_BYTES} bytes", UNKNOWN)
+            self._too_much()
 
-    @_guarded
     def on_end(self) -> None:
         self.exchange = None
         if self._recorded:
             return
+        try:
+            self._end_of_answer()
+        except Exception as error:  # noqa: BLE001 - as _guarded
+            self.break_off(error)
+
+    def _end_of_answer(self) -> None:
         if self._stream is not None:
             if self._stream.finished:  # some providers end without [DONE]
                 self._finish_stream(b"")
             else:
                 self._interrupted("its stream ended before the answer did")
             return
-        body = b"".join(self._parts)
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self.status == 200:
+            self._answer(body)
+            return
         verdict = core.judge(self.status)
         if verdict is Verdict.ANSWERED:
             self._answer(body)
@@ -284,6 +290,11 @@ class Flight(Call):
             self._interrupted(failure.kind, failure.message)
         else:
             self._fail(Verdict.FAILED, failure.kind, UNKNOWN if was_sent else NONE, failure.message)
+
+    @_guarded
+    def _too_much(self) -> None:
+        self._abort_upstream()
+        self._fail(Verdict.FAILED, f"its answer is larger than {MAX_ANSWER_BYTES} bytes", UNKNOWN)
 
     def _fail(self, verdict: Verdict, why: str, spent: Spent, details: str = "") -> None:
         """This attempt gave nothing that can be passed on. The caller learns `why`, the operator the `details`.
@@ -316,6 +327,7 @@ class Flight(Call):
         self._downlink.answer(self._head(target, len(body), record), body)
         self._land_if_done()
 
+    @_guarded
     def _on_events(self, stream: EventStream, data: bytes) -> None:
         try:
             block = stream.feed(data)
@@ -382,21 +394,15 @@ class Flight(Call):
 
     def _head(self, target: Target, body_bytes: int, record: RequestUsage | None) -> AnswerHead:
         plan = self.plan
+        cost, saved, attempts = -1, 0, len(self._account.attempts)
+        if record is not None:
+            cost = record.cost_nano_usd
+            saved = record.baseline_nano_usd - cost
         return AnswerHead(
-            status=self.status,
-            content_type=self.content_type,
-            body_bytes=body_bytes,
-            category=plan.category,
-            tier=target.tier,
-            backend=target.name,
-            model=self.plan.model or target.model,
-            reasons=self._reasons(),
-            attempts=len(self._account.attempts) + (record is None),
-            policy_version=plan.policy_version,
-            cost_nano_usd=record.cost_nano_usd if record is not None else -1,
-            saved_nano_usd=record.baseline_nano_usd - record.cost_nano_usd if record is not None else 0,
-            output_cap=plan.output_cap,
-        )
+            self.status, self.content_type, body_bytes, plan.category, target.tier, target.name,
+            plan.model or target.model, self._reasons(), attempts + (record is None), plan.policy_version,
+            cost, saved, plan.output_cap,
+        )  # fmt: skip
 
     def _reasons(self) -> tuple[str, ...]:
         plan = self.plan

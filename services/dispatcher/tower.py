@@ -26,7 +26,6 @@ from shared.contracts import (
     Refusal,
     RequestPlanned,
     RequestUsage,
-    caller_inbox,
     inbox,
     unpack,
 )
@@ -46,9 +45,17 @@ END_AFTER_DONE_S: Final = 1.0  # how long a provider may take to end a response 
 log = structlog.get_logger()
 _plan = msgspec.msgpack.Decoder(RequestPlanned)
 _credit = msgspec.msgpack.Decoder(CreditGranted)
+_left = msgspec.msgpack.Decoder(CallerLeft)
 
 STOPPING: Final = Refusal(503, "restarting", "this dispatcher is stopping; send the request again",
                           "server_error", retry_after_s=1)  # fmt: skip
+
+
+class _Left(msgspec.Struct, frozen=True, gc=False):
+    """A caller who left before the plan came, or a send of its request that was given up."""
+
+    until: float
+    send: int  # -1: all
 
 
 class Tower:
@@ -56,13 +63,13 @@ class Tower:
         self._bus = bus
         self.time = bus.time
         self._instance = instance
-        self._prefix_length = len(inbox(instance, ""))
+        self._inbox = inbox(instance, "").encode()
         self._backends = backends
         self._journal = journal
         self._counts = counts
         self._flights: dict[bytes, Flight] = {}
         self._parked: list[tuple[float, RequestPlanned, bytes]] = []
-        self._left: dict[bytes, float] = {}
+        self._left: dict[bytes, _Left] = {}
         self._told: dict[str, float] = {}  # by backend: when its failing was last logged
         self._ending: deque[tuple[float, Flight]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -108,8 +115,7 @@ class Tower:
     # What a flight asks for ---------------------------------------------------------------------------------
 
     def downlink(self, plan: RequestPlanned) -> Downlink:
-        to, reply = caller_inbox(plan.request_id), inbox(self._instance, plan.request_id)
-        return Downlink(self._bus.publish, to.encode(), reply.encode(), plan.send)
+        return Downlink(self._bus.publish, plan.request_id.encode(), plan.send, self._inbox)
 
     def record(self, usage: RequestUsage) -> None:
         self._journal.record(usage)
@@ -140,24 +146,29 @@ class Tower:
         plan = _plan.decode(head)
         if self._journal.is_full:
             self._refuse(plan, "ledger_behind", "usage cannot be recorded at the moment")
-        elif self.in_flight >= MAX_FLIGHTS:
+        elif len(self._flights) + len(self._parked) >= MAX_FLIGHTS:
             self._refuse(plan, "overloaded", "this dispatcher carries as many requests as it may")
         else:
             self._begin(plan, body)
 
     def _begin(self, plan: RequestPlanned, body: bytes) -> None:
-        if plan.request_id.encode() in self._left:
+        if self._left and self._is_called_off(plan):
             return
         targets = self._backends.of(plan.policy_version)
         if targets is None:
             self._parked.append((self.time() + UNKNOWN_POLICY_WAITS_S, plan, body))
             return
         flight = Flight(plan, body, targets, self)
-        self._flights[flight.request_id] = flight
+        held = self._flights.setdefault(flight.request_id, flight)
+        if held is not flight:
+            if plan.send <= held.plan.send:
+                return
+            held.cancel()  # we were taken for dead, and are the one who gets it again
+            self._flights[flight.request_id] = flight
         flight.begin()
 
     def _on_frame(self, subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
-        flight = self._flights.get(subject[self._prefix_length :])
+        flight = self._flights.get(subject[len(self._inbox) :])
         if flight is None or len(payload) < 2:
             return
         if payload[0] == Frame.CREDIT:
@@ -165,13 +176,20 @@ class Tower:
         elif payload[0] == Frame.BODY:
             flight.on_body_frame(payload[2:])
 
-    def _on_caller_left(self, subject: bytes, _reply: bytes, _payload: bytes, _status: bytes) -> None:
+    def _on_caller_left(self, subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
         request_id = subject[len(CallerLeft.subject) + 1 :]
+        send = _left.decode(payload).send
         flight = self._flights.get(request_id)
         if flight is not None:
-            flight.cancel()
+            if send in (-1, flight.plan.send):
+                flight.cancel()
         elif len(self._left) < LEFT_REMEMBERED:
-            self._left[request_id] = self.time() + LEFT_REMEMBERED_S
+            self._left.pop(request_id, None)  # so that the oldest stands first
+            self._left[request_id] = _Left(self.time() + LEFT_REMEMBERED_S, send)
+
+    def _is_called_off(self, plan: RequestPlanned) -> bool:
+        left = self._left.get(plan.request_id.encode())
+        return left is not None and (left.send < 0 or plan.send <= left.send)
 
     def _on_bus_lost(self) -> None:
         """Every ingress has told its callers that these requests failed: nobody waits for their answers."""
@@ -192,7 +210,7 @@ class Tower:
             exchange = self._ending.popleft()[1].exchange
             if exchange is not None:
                 exchange.cancel()
-        while self._left and now >= next(iter(self._left.values())):  # the oldest stands first
+        while self._left and now >= next(iter(self._left.values())).until:  # the oldest stands first
             del self._left[next(iter(self._left))]
         self._journal.sweep(now)
         self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)

@@ -1,28 +1,28 @@
 """The requests that callers wait for: sent to the classifier, their frames brought back, their ends watched.
 
 Every call ends in exactly one of: an answer, a refusal, its caller's leaving. One sweeper watches all deadlines
-and all deaths.
+and all deaths. What a dead process held, and has not begun to answer, is sent once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 import msgspec
 
 from services.ingress import errors
-from services.ingress.liveness import Inquiry, Liveness
+from services.ingress.deaths import DeathWatch
 from services.ingress.metrics import Counts
 from shared.contracts import (
+    INGRESS_ID_LENGTH,
     MAX_INLINE_BYTES,
     STREAM_CREDIT,
     AnswerHead,
-    Beat,
     BodyWanted,
     CallerLeft,
-    ClaimAsked,
-    Claimed,
     CreditGranted,
     Frame,
     PlanRefused,
@@ -36,21 +36,20 @@ from shared.contracts import (
 from shared.hotbus import NO_RESPONDERS, HotBus
 
 MAX_IN_FLIGHT: Final = 8192
+MAX_INLINE_IN_FLIGHT: Final = 128 * 1024 * 1024  # bytes of bodies: half of what NATS keeps for one slow reader
 SWEEP_EVERY_S: Final = 0.1
 DEADLINE_GRACE_S: Final = 0.3  # the dispatcher says 504 first, and knows more; we say it where nobody else can
 CREDIT_STEP: Final = STREAM_CREDIT // 2
-CLAIM_EVERY_S: Final = 0.5
 YOUNG_S: Final = 1.0  # nobody is asked about calls younger than this: most end before
+AGAIN_BYTES: Final = 8 * 1024 * 1024  # sent again in one sweep, so that a death does not become a flood
 
 _answer_head = msgspec.msgpack.Decoder(AnswerHead)
 _refused = msgspec.msgpack.Decoder(PlanRefused)
 _wanted = msgspec.msgpack.Decoder(BodyWanted)
-_beat = msgspec.msgpack.Decoder(Beat)
-_claimed = msgspec.msgpack.Decoder(Claimed)
 
 _ROUTES: Final = {name: f"{RequestReceived.subject}.{name}".encode() for name in ("interactive", "normal",
                                                                                   "background", "bulk")}  # fmt: skip
-_CREDIT: Final = bytes((Frame.CREDIT, 0)) + encode(CreditGranted(CREDIT_STEP))
+_CREDIT: Final = encode(CreditGranted(CREDIT_STEP))
 
 
 class Caller(Protocol):
@@ -69,19 +68,23 @@ class Caller(Protocol):
 
 
 class Call:
-    """One request of one caller. `body` is kept only while a dispatcher may still ask for it."""
+    """One request of one caller. What was sent is kept until an answer begins: it may have to be sent again."""
 
-    __slots__ = ("body", "caller", "chunks", "deadline", "deadline_ms", "flight", "head", "request_id", "send",
-                 "sent_at")  # fmt: skip
+    __slots__ = ("body", "caller", "chunks", "deadline", "flight", "head", "inline", "number", "once", "received",
+                 "request_id", "send", "sent_at")  # fmt: skip
+    # Set as it is sent; seconds on the bus' clock.
+    sent_at: float
+    deadline: float
 
     def __init__(self, request_id: str, caller: Caller) -> None:
         self.request_id = request_id
         self.caller = caller
+        self.number = request_id[INGRESS_ID_LENGTH:].encode()  # what frames call it
         self.send = 0
-        self.sent_at = 0.0
-        self.deadline = 0.0
-        self.deadline_ms = 0
-        self.body: bytes | None = None
+        self.once = False  # its caller named an Idempotency-Key: it must not be paid twice
+        self.received: RequestReceived | None = None
+        self.inline = b""  # what was sent behind `received`: the body, or the head of a large one
+        self.body: bytes | None = None  # a large one, while a dispatcher may still ask for it
         self.head: AnswerHead | None = None  # once the answer has begun
         self.flight = b""  # the inbox of the dispatcher that answers
         self.chunks = 0  # taken by the caller since credit was last granted
@@ -91,22 +94,21 @@ class Calls:
     def __init__(self, bus: HotBus, ingress_id: str, counts: Counts) -> None:
         self._bus = bus
         self._ingress_id = ingress_id
-        self._prefix_length = len(inbox(ingress_id, ""))
+        self._inbox = inbox(ingress_id, "").encode()
         self._calls: dict[bytes, Call] = {}
+        self._inline_bytes = 0
         self.counts = counts
-        self.liveness = Liveness()
+        self._deaths = DeathWatch(bus, ingress_id, self._doubtful, self._on_lost)
+        self.liveness = self._deaths.liveness
+        self._to_send_again: deque[Call] = deque()
         self._swept_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._inquiry: Inquiry | None = None
-        self._next_inquiry = 0.0
-        self._questions = 0
 
     async def start(self) -> None:
-        await self._bus.subscribe(inbox(self._ingress_id, "*"), self._on_frame)
-        await self._bus.subscribe(inbox(self._ingress_id, "claimed.*"), self._on_claimed)
-        await self._bus.subscribe(f"{Beat.subject}.*", self._on_beat)
+        await self._bus.subscribe(f"_INBOX.{self._ingress_id}", self._on_frame)
+        await self._bus.subscribe(inbox(self._ingress_id, "*"), self._on_undelivered)
+        await self._deaths.start()
         self._bus.on_lost(self._on_bus_lost)
-        self._bus.on_back(lambda: self.liveness.deaf(self._bus.time()))
         self._swept_at = self._bus.time()
         self._sweep()
 
@@ -124,69 +126,75 @@ class Calls:
 
     # From the door ------------------------------------------------------------------------------------------
 
-    def send(self, call: Call, received: RequestReceived, body: bytes) -> Refusal | None:
-        """Off to a classifier, or why not. `body` is the whole, or the head of the one that `call.body` holds."""
-        if not self._bus.connected:
+    def send(self, call: Call, received: RequestReceived, inline: bytes) -> Refusal | None:
+        """Off to a classifier, or why not. `inline` is the whole body, or the head of the one that `call.body` is."""
+        bus = self._bus
+        if not bus.connected:
             return errors.NATS_AWAY
-        if len(self._calls) >= MAX_IN_FLIGHT:
+        if len(self._calls) >= MAX_IN_FLIGHT or self._inline_bytes > MAX_INLINE_IN_FLIGHT:
             return errors.OVERLOADED
-        now = self._bus.time()
-        call.sent_at = now
-        call.deadline_ms = received.deadline_ms
+        call.received = received
+        call.inline = inline
+        call.sent_at = now = bus.time()
         call.deadline = now + received.deadline_ms / 1000 + DEADLINE_GRACE_S
-        self._calls[call.request_id.encode()] = call
-        reply = inbox(self._ingress_id, call.request_id).encode()
-        self._bus.publish(_ROUTES[received.priority or "normal"], pack(received, body), reply)
+        self._calls[call.number] = call
+        self._inline_bytes += len(inline)
+        self._publish(call, received)
         return None
 
     def left(self, call: Call) -> None:
         """The caller hung up."""
-        if self._calls.pop(call.request_id.encode(), None) is not None:
+        if call.number in self._calls:
+            self._end(call, 499)
             self._call_off(call, "hung_up")
-            self.counts.ended(499, self._bus.time() - call.sent_at)
 
     def taken(self, call: Call) -> None:
         """The caller has taken what was written: what was held back of its credit is granted."""
         while call.chunks >= CREDIT_STEP:
             call.chunks -= CREDIT_STEP
-            self._bus.publish(call.flight, _CREDIT)
+            self._bus.publish(call.flight, bytes((Frame.CREDIT, call.send)) + _CREDIT)
+
+    def _publish(self, call: Call, received: RequestReceived) -> None:
+        reply = self._inbox + call.request_id.encode()
+        self._bus.publish(_ROUTES[received.priority or "normal"], pack(received, call.inline), reply)
 
     # From the bus -------------------------------------------------------------------------------------------
 
-    def _on_frame(self, subject: bytes, reply: bytes, payload: bytes, status: bytes) -> None:
-        call = self._calls.get(subject[self._prefix_length :])
-        if call is None:
-            return
-        if status == NO_RESPONDERS:
-            self._fail(call, errors.NO_CLASSIFIER)
-            return
-        kind, send = payload[0], payload[1]
-        if send != call.send:
-            return  # from a dispatcher that was taken for dead
+    def _on_frame(self, _subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
+        start = 3 + payload[2]
+        call = self._calls.get(payload[3:start])
+        if call is None or payload[1] != call.send:
+            return  # it has ended, or its sender was taken for dead
+        kind = payload[0]
         if kind == Frame.ANSWER:
-            packed, body = unpack(payload, 2)
+            packed, body = unpack(payload, start)
             head = _answer_head.decode(packed)
             self._end(call, head.status)
             call.caller.answer(call, head, body)
         elif kind == Frame.CHUNK:
-            call.caller.chunk(call, payload[2:])
+            call.caller.chunk(call, payload[start:])
             call.chunks += 1
             if call.chunks >= CREDIT_STEP and not call.caller.is_slow:
                 self.taken(call)
         elif kind == Frame.END:
             self._end(call, call.head.status if call.head is not None else 200)
-            call.caller.end(call, payload[2:])
+            call.caller.end(call, payload[start:])
         elif kind == Frame.HEAD:
-            call.body = None
+            self._forget_what_was_sent(call)
             call.flight = reply
-            call.head = _answer_head.decode(payload[2:])
+            call.head = _answer_head.decode(payload[start:])
             call.caller.begin(call, call.head)
         elif kind == Frame.REFUSED:
-            refused = _refused.decode(payload[2:])
+            refused = _refused.decode(payload[start:])
             self._end(call, refused.refusal.status)
             call.caller.refuse(call, refused.refusal, refused)
         elif kind == Frame.BODY_WANTED:
-            self._send_body(call, reply, _wanted.decode(payload[2:]))
+            self._send_body(call, reply, _wanted.decode(payload[start:]))
+
+    def _on_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
+        call = self._calls.get(subject[len(self._inbox) + INGRESS_ID_LENGTH :])
+        if call is not None and status == NO_RESPONDERS:
+            self._fail(call, errors.NO_CLASSIFIER)
 
     def _send_body(self, call: Call, to: bytes, wanted: BodyWanted) -> None:
         body = call.body
@@ -197,9 +205,6 @@ class Calls:
         for start in range(wanted.offset, end, MAX_INLINE_BYTES):
             self._bus.publish(to, mark + body[start : min(start + MAX_INLINE_BYTES, end)])
 
-    def _on_beat(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
-        self.liveness.heard(_beat.decode(payload), self._bus.time())
-
     def _on_bus_lost(self) -> None:
         for call in list(self._calls.values()):
             self._fail(call, errors.NATS_AWAY)
@@ -207,12 +212,19 @@ class Calls:
     # Ends ---------------------------------------------------------------------------------------------------
 
     def _end(self, call: Call, status: int) -> None:
-        del self._calls[call.request_id.encode()]
+        del self._calls[call.number]
+        self._inline_bytes -= len(call.inline)
+        call.inline = b""
         self.counts.ended(status, self._bus.time() - call.sent_at)
 
-    def _call_off(self, call: Call, because: str) -> None:
+    def _forget_what_was_sent(self, call: Call) -> None:
+        self._inline_bytes -= len(call.inline)
+        call.inline = b""
+        call.body = None
+
+    def _call_off(self, call: Call, because: str, send: int = -1) -> None:
         """Whoever works on it learns that nobody waits for it any more."""
-        self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft(because)))
+        self._bus.publish(f"{CallerLeft.subject}.{call.request_id}".encode(), encode(CallerLeft(because, send)))
 
     def _fail(self, call: Call, refusal: Refusal) -> None:
         """No frame will end this call any more: we do, in the form that its answer has by now."""
@@ -227,67 +239,54 @@ class Calls:
     def _sweep(self) -> None:
         now = self._bus.time()
         if now - self._swept_at > 5 * SWEEP_EVERY_S:
-            self.liveness.deaf(now)  # it was us who stood still
-            self._inquiry = None
+            self._deaths.deaf()  # it was us who stood still
         self._swept_at = now
         for call in [call for call in self._calls.values() if now >= call.deadline]:
             self._call_off(call, "deadline")
-            self._fail(call, errors.deadline(call.deadline_ms))
+            assert call.received is not None
+            self._fail(call, errors.deadline(call.received.deadline_ms))
         if self._bus.connected:
-            self._watch_deaths(now)
+            self._deaths.watch(now)
+            if self._to_send_again:
+                self._send_again(now)
         self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
-    # Deaths: what nobody claims is lost ----------------------------------------------------------------------
+    # Deaths -------------------------------------------------------------------------------------------------
 
-    def _watch_deaths(self, now: float) -> None:
-        silent = self.liveness.silent(now)
-        if self._inquiry is None:
-            if silent and now >= self._next_inquiry:
-                doubtful = [call.request_id for call in self._calls.values() if _is_doubtful(call, silent, now)]
-                if doubtful:
-                    self._next_inquiry = now + CLAIM_EVERY_S
-                    self._inquiry = Inquiry(doubtful, self.liveness.living(), now)
-                    self._ask_for_claims()
-        elif self._inquiry.is_late(now):
-            self._inquiry = None
-        else:
-            self._conclude(self._inquiry, now)
+    def _doubtful(self, silent: set[str], now: float) -> list[str]:
+        """Whoever has begun to answer is known; the others may be with any of the silent."""
+        return [
+            call.request_id
+            for call in self._calls.values()
+            if (_holder(call) in silent if call.flight else now - call.sent_at >= YOUNG_S)
+        ]
 
-    def _ask_for_claims(self) -> None:
-        self._questions += 1
-        answer_to = self._claims_inbox().encode()
-        self._bus.publish(ClaimAsked.subject.encode(), encode(ClaimAsked(self._ingress_id)), answer_to)
-
-    def _claims_inbox(self) -> str:
-        return inbox(self._ingress_id, f"claimed.{self._questions}")
-
-    def _on_claimed(self, subject: bytes, _reply: bytes, payload: bytes, status: bytes) -> None:
-        inquiry = self._inquiry
-        if status or inquiry is None or subject != self._claims_inbox().encode():
-            return
-        claimed = _claimed.decode(payload)
-        inquiry.answered(claimed.instance, claimed.request_ids)
-        self._conclude(inquiry, self._bus.time())
-
-    def _conclude(self, inquiry: Inquiry, now: float) -> None:
-        living = self.liveness.living()
-        if not inquiry.is_over(living):
-            return
-        if inquiry.unclaimed and not inquiry.is_second:
-            inquiry.ask_again(living, now)
-            self._ask_for_claims()
-            return
-        self._inquiry = None
-        for request_id in inquiry.unclaimed:
-            call = self._calls.get(request_id.encode())
-            if call is not None:
-                # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
-                self._call_off(call, "given_up")
+    def _on_lost(self, request_ids: Iterable[str]) -> None:
+        for request_id in request_ids:
+            call = self._calls.get(request_id[INGRESS_ID_LENGTH:].encode())
+            if call is None:
+                continue
+            # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
+            self._call_off(call, "given_up", call.send)
+            if call.send or call.once or call.head is not None:
                 self._fail(call, errors.HOLDER_DIED)
+            else:
+                call.send = 1
+                call.sent_at = self._bus.time()  # it is as young as a new one
+                self._to_send_again.append(call)
+
+    def _send_again(self, now: float) -> None:
+        room = AGAIN_BYTES
+        while self._to_send_again and room > 0:
+            call = self._to_send_again.popleft()
+            if self._calls.get(call.number) is not call:
+                continue
+            assert call.received is not None
+            room -= len(call.inline)
+            call.sent_at = now
+            left_ms = max(1, int((call.deadline - DEADLINE_GRACE_S - now) * 1000))
+            self._publish(call, msgspec.structs.replace(call.received, send=1, deadline_ms=left_ms))
 
 
-def _is_doubtful(call: Call, silent: set[str], now: float) -> bool:
-    """One of the silent may hold it: whoever has begun to answer is known, of the others nobody is."""
-    if call.flight:
-        return call.flight.split(b".")[1].decode() in silent  # inbox(instance, request_id)
-    return now - call.sent_at >= YOUNG_S
+def _holder(call: Call) -> str:
+    return call.flight.split(b".")[1].decode()  # of inbox(instance, request_id)

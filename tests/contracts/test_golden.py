@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from shared import contracts
 from shared.contracts import (
@@ -25,11 +26,13 @@ from shared.contracts import (
     RequestReceived,
     RequestUsage,
     UsageRecorded,
+    encode,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
 ID = "req_0123456789ab0000002a"
-FEATURES = Features(("asks_to_classify",), (0, 0, 80, 0, 0, 10), "auto", 120, 200, ("json_schema",), 2, True, True)
+DECIDED_BY = Features(("asks_to_classify",), (0, 0, 80, 0, 0, 10), "auto", 120, 200, ("json_schema",), 2, True, True)
+FEATURES = Raw(encode(DECIDED_BY))
 REFUSAL = Refusal(404, "model_not_found", "there is no model 'x'", param="model")
 ATTEMPT = AttemptUsage(1, "small-1", 1_795_406_162_000_000, "answered", 200, 120, 20, 50, "reported", 1_230, 41.5)
 USAGE = RequestUsage(
@@ -92,7 +95,7 @@ def test_an_attempt_from_before_it_had_a_tier_decodes():
 
 
 def test_an_event_from_after_a_field_was_added_decodes():
-    newer = msgspec.msgpack.encode(["hung_up", "a field of tomorrow"])
+    newer = msgspec.msgpack.encode(["hung_up", -1, "a field of tomorrow"])
     assert msgspec.msgpack.decode(newer, type=CallerLeft) == CallerLeft("hung_up")
 
 

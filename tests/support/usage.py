@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from shared.contracts import AttemptUsage, Features, RequestUsage, UsageRecorded, encode
 
@@ -22,6 +23,7 @@ CALL = AttemptUsage(
     latency_ms=412.5,
 )
 
+FEATURES = Features(evidence=("schema", "short"), scores=(80, 0, 0, 0, 0, 20), model="auto", input_tokens=118)
 USAGE = RequestUsage(
     request_id="req_aaaaaaaaaaaa0001",
     send=0,
@@ -46,7 +48,7 @@ USAGE = RequestUsage(
     policy_version=3,
     lease_id="lease-1",
     reserved_nano_usd=5_000,
-    features=Features(evidence=("schema", "short"), scores=(80, 0, 0, 0, 0, 20), model="auto", input_tokens=118),
+    features=Raw(encode(FEATURES)),
     attempts=(CALL,),
 )
 

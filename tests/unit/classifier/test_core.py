@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from services.classifier import core
 from services.classifier.book import compile_policy
 from shared import policy
-from shared.contracts import PlanRefused, RequestPlanned, encode
+from shared.contracts import Features, PlanRefused, RequestPlanned, encode
 from tests.unit.classifier.policies import BACKENDS, book, chat, plan, received, refused
 
 BOOK = book()
+decode_features = msgspec.msgpack.Decoder(Features).decode
 POEM = "Write a poem about rain."
 EXTRACT = "Extract the invoice number: Invoice 4711 of Acme."
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -286,7 +288,7 @@ def test_a_plan_carries_what_came_and_what_was_measured() -> None:
     made = plan(asked, BOOK, deadline_ms=5, framed=True, send=1, cache="bypass", body_bytes=77, door="messages")
     assert (made.deadline_ms, made.framed, made.send, made.cache, made.body_bytes) == (5, True, 1, "bypass", 77)
     assert (made.door, made.policy_version, made.streamed, made.usage_wanted) == ("messages", 7, True, True)
-    measured = made.features
+    measured = decode_features(made.features)
     assert (measured.evidence, measured.max_tokens, measured.temperature_zero) == (("extract", "no text"), 9, True)
 
 
@@ -355,6 +357,6 @@ def test_the_largest_features_are_300_bytes_at_most() -> None:
         temperature=0,
     )
     by = book({"cloud-1": {**BACKENDS["cloud-1"], "context_window": 0}}, aliases={"*": "auto"}, categories={})
-    measured = plan(asked, by).features
+    measured = decode_features(plan(asked, by).features)
     assert len(measured.evidence) == core.evidence.LONGEST_EVIDENCE
     assert len(encode(measured)) <= 300

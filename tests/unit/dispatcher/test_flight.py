@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from services.dispatcher.backends import Backends
 from services.dispatcher.downlink import Downlink
@@ -16,6 +17,7 @@ from shared.policy import from_tree
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
 RESERVED = 1000
+MARK = 3 + 8
 POLICY = from_tree(
     {
         "tiers": ["small", "large"],
@@ -65,7 +67,9 @@ class Tower:
         self.bugs: list[Exception] = []
 
     def downlink(self, plan):
-        return Downlink(lambda _to, frame, _reply: self.frames.append(frame), b"", b"", plan.send)
+        return Downlink(
+            lambda _to, frame, _reply: self.frames.append(frame), plan.request_id.encode(), plan.send, b"_INBOX.d."
+        )
 
     def record(self, usage):
         encode(usage)
@@ -103,7 +107,7 @@ async def world(tower):
             RequestPlanned(
                 "req_0123456789ab00000001", 1, "chat", "default", "normal", 10_000, len(body), False, 0, 1, "general",
                 "small", ("category",), ("cheap", "dear"), "dear", False, False, 10, RESERVED,
-                features=Features(max_tokens=100),
+                features=Raw(encode(Features(max_tokens=100))),
             ),
             **changes,
         )  # fmt: skip
@@ -117,13 +121,13 @@ async def world(tower):
 def refused(tower) -> PlanRefused:
     [frame] = tower.frames
     assert frame[0] == Frame.REFUSED
-    return msgspec.msgpack.decode(frame[2:], type=PlanRefused)
+    return msgspec.msgpack.decode(frame[MARK:], type=PlanRefused)
 
 
 def answered(tower) -> tuple[AnswerHead, bytes]:
     frame = tower.frames[-1]
     assert frame[0] == Frame.ANSWER
-    head, body = unpack(frame, 2)
+    head, body = unpack(frame, MARK)
     return msgspec.msgpack.decode(head, type=AnswerHead), body
 
 
@@ -190,7 +194,7 @@ def test_a_body_that_cannot_be_rewritten_is_refused_and_holds_no_place(world, to
 
 def test_a_bug_in_one_flight_is_answered_and_logged(world, tower, monkeypatch):
     world.begin()
-    monkeypatch.setattr("services.dispatcher.core.judge", lambda _: 1 // 0)
+    monkeypatch.setattr("services.dispatcher.providers.openai.read_usage", lambda _: 1 // 0)
     world.cheap.answer(200, b"{}")
     assert refused(tower).refusal.status == 500
     assert [type(bug) for bug in tower.bugs] == [ZeroDivisionError]

@@ -7,7 +7,7 @@ import pytest
 from services.ledger import core
 from services.ledger.core import Verdict, settle
 from shared.contracts import Features, RequestUsage, encode
-from tests.support.usage import CALL, NOON_US, message, usage
+from tests.support.usage import CALL, FEATURES, NOON_US, message, usage
 
 
 def entry(record: RequestUsage) -> core.Entry:
@@ -66,7 +66,7 @@ def test_a_row_has_what_the_record_says():
     )  # fmt: skip
     assert 35.5 in row
     features = next(value for value in row if isinstance(value, bytes))
-    assert msgspec.msgpack.decode(features, type=Features) == usage(1).features
+    assert msgspec.msgpack.decode(features, type=Features) == FEATURES
 
 
 def test_an_answer_that_was_not_streamed_has_no_first_token():
