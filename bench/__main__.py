@@ -1,124 +1,172 @@
-"""`python -m bench`: measures, shows a table, and keeps the figures in bench/results/."""
+"""`python -m bench`: measures, shows tables, and keeps the figures in bench/results/."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shutil
+import sys
 import tempfile
-from dataclasses import asdict
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.measure import QUICK, Lengths, Measured, measure
-from bench.mock_upstream import has_nginx, mock_upstream
-from bench.subjects import subjects
+from bench import facts, noise, report, results, targets
+from bench.cases import Case, cases
+from bench.processes import CannotRun
+from bench.series import Measured, measure
+from bench.soak import Soak, soak
+from bench.subject import DIRECT, LITELLM, NGINX, TENSORZERO, TIERWISE, Running, Subject, check_answers
+from bench.subjects import backends, subjects
 
 RESULTS = Path(__file__).parent / "results"
-QUIET = 0.5  # load average up to which a machine has nothing else to do
+CACHE = Path(".bench")
+SHORT = {"direct": DIRECT, "nginx": NGINX, "tierwise": TIERWISE, "tensorzero": TENSORZERO, "litellm": LITELLM}
+PEERS = frozenset({TENSORZERO, LITELLM})
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All that one run has found."""
+
+    cases: dict[str, dict[str, Measured]]
+    unavailable: dict[str, str]
+    soak: Soak | None
 
 
 def main() -> None:
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    if options.history:
+        console.print(report.history_table(results.kept(options.results)))
+        return
+    chosen = _chosen(options)
+    began, at = time.monotonic(), datetime.now(UTC)
+    machine = facts.machine()
+    whole = _measure_all(console, chosen, options)
+    main_figures = targets.main_figures(whole.cases)
+    if whole.soak:
+        main_figures["soak_growth"] = max(whole.soak.growth.values())
+    verdicts = targets.verdicts(main_figures, whole.cases)
+    result = {
+        "schema": results.SCHEMA,
+        "at": at.isoformat(timespec="seconds"),
+        "took_s": round(time.monotonic() - began),
+        "quick": options.quick,
+        "machine": machine,
+        "versions": facts.versions(),
+        "load": facts.loaded_by(),
+        "backend": facts.answered_by(),
+        "noise_rule": {"text": noise.RULE, "limit_cores": noise.LIMIT_CORES, "tries": noise.TRIES},
+        "unavailable": whole.unavailable,
+        "cases": results.cases_as_json(chosen, whole.cases),
+        "soak": whole.soak.as_json() if whole.soak else None,
+        "main": main_figures,
+        "targets": targets.as_json(verdicts),
+    }
+    file = results.keep(result, options.results)  # before anything is shown: that may be cut off
+    report.show(console, chosen, whole.cases, whole.unavailable)
+    if whole.soak:
+        console.print(report.soak_table(whole.soak))
+    ratios = {name: value for name, value in main_figures.items() if name.startswith("cpu_ratio")}
+    console.print(report.targets_table(verdicts, ratios))
+    console.print(f"kept in {file}; took {result['took_s']} s")
+    if TIERWISE in whole.unavailable:
+        sys.exit(1)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="What a request costs: requests a second, added latency, CPU and memory by process.",
-        epilog="Example: python -m bench --quick --only Tierwise",
+        description="What a request costs, side by side with what else there is: about a quarter of an hour.",
+        epilog="Example: python -m bench --quick --only direct tierwise --cases plain-64 plain-1",
     )
-    parser.add_argument("--quick", action="store_true", help="one run of 2 s each instead of three of 5 s")
-    parser.add_argument("--connections", type=int, default=64, help="of the load (64)")
-    parser.add_argument("--only", metavar="NAME", help="this subject alone, and direct to compare with")
+    every = [case.name for case in cases(quick=False)]
+    parser.add_argument("--quick", action="store_true", help="one short run each of what matters most: two minutes")
+    parser.add_argument(
+        "--only", nargs="+", choices=SHORT, metavar="NAME", help=f"these subjects: {', '.join(SHORT)}"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="without TensorZero and LiteLLM")
+    parser.add_argument("--cases", nargs="+", choices=every, metavar="CASE", help=f"these cases: {', '.join(every)}")
+    parser.add_argument("--rounds", type=int, metavar="N", help="runs of each subject in each case")
+    parser.add_argument(
+        "--soak",
+        type=int,
+        metavar="N",
+        help="then N requests more, and is memory flat? (not done; 1000000 is the aim)",
+    )
+    parser.add_argument("--history", action="store_true", help="measure nothing; show how the figures went so far")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the peers' environments (.bench)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the figures (bench/results)")
-    options = parser.parse_args()
-    console = Console()
-    busy = os.getloadavg()[0]
-    if busy > QUIET:
-        console.print(f"[yellow]the machine is busy (load average {busy:.1f}): the figures will be too bad[/]")
-    measured = _measure_all(console, options.connections, QUICK if options.quick else Lengths(), options.only)
-    console.print(_table(measured, options.connections))
-    if any(each.cpu_us for each in measured):
-        console.print(_processes(measured))
-    console.print(f"kept in {_keep(measured, options.connections, busy, options.results)}")
+    return parser.parse_args()
 
 
-def _measure_all(console: Console, connections: int, lengths: Lengths, only: str | None) -> list[Measured]:
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+def _chosen(options: argparse.Namespace) -> list[Case]:
+    chosen = cases(quick=options.quick)
+    if options.cases:
+        known = {case.name: case for case in [*cases(quick=False), *chosen]}
+        chosen = [known[name] for name in options.cases]
+    return [case if options.rounds is None else replace(case, rounds=options.rounds) for case in chosen]
+
+
+def _is_wanted(subject: Subject, options: argparse.Namespace) -> bool:
+    if options.only:
+        return subject.name in {SHORT[short] for short in options.only}
+    return not (options.no_peers and subject.name in PEERS)
+
+
+def _measure_all(console: Console, chosen: list[Case], options: argparse.Namespace) -> Whole:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     # The system's own folders hold sockets, whose paths must be short, and are entered by another user.
     with (
         tempfile.TemporaryDirectory(prefix="tierwise-bench-") as name,
-        Progress(*columns, console=console) as progress,
+        Progress(*columns, console=console, refresh_per_second=2) as progress,
+        ExitStack() as started,
     ):
         folder = Path(name)
         folder.chmod(0o755)
-        with mock_upstream(folder) as mock:
-            chosen = [each for each in subjects(mock, folder) if only in {None, each.name} or each.name == "direct"]
-            task = progress.add_task("", total=len(chosen))
-            measured = []
-            for subject in chosen:
-                progress.update(task, description=f"measuring {subject.name}")
-                with subject.start() as running:
-                    measured.append(measure(subject.name, running, connections, lengths))
-                progress.advance(task)
-    return measured
+        task = progress.add_task("starting", total=None)
+        to = started.enter_context(backends(folder))
+        wanted = [each for each in subjects(to, folder, options.cache) if _is_wanted(each, options)]
+        alive, unavailable = _start(wanted, started, lambda what: progress.update(task, description=what))
+        runs = sum(case.rounds for case in chosen for name in alive if case.only is None or name in case.only)
+        progress.update(task, total=runs)
+        measured: dict[str, dict[str, Measured]] = {}
+        for case in chosen:
+
+            def on_run(subject: str, case: Case = case) -> None:
+                progress.update(task, advance=1, description=f"{case.name}: {subject}")
+
+            measured[case.name] = measure(
+                case, alive, [server.pid for server in to.values()], on_run, progress.console.print
+            )
+        soaked = None
+        if options.soak and TIERWISE in alive:
+            task = progress.add_task("soak", total=options.soak)
+            soaked = soak(alive[TIERWISE], options.soak, lambda done: progress.update(task, completed=done))
+    return Whole(measured, unavailable, soaked)
 
 
-def _table(measured: list[Measured], connections: int) -> Table:
-    load, mock = _tools()
-    table = Table(title=f"{connections} connections, {os.cpu_count()} cores shared with {load} and {mock}")
-    for column in ("", "req/s", "p50 ms", "p99 ms", "not 2xx", "frame CPU µs", "p50 at 1 conn., ms", "added ms"):
-        table.add_column(column, justify="left" if not column else "right", no_wrap=not column)
-    direct = measured[0]
-    for each in measured:
-        frame = each.frame_us
-        table.add_row(
-            each.subject,
-            f"{each.many.per_second:,.0f}",
-            f"{each.many.p50_ms:.2f}",
-            f"{each.many.p99_ms:.2f}",
-            f"{each.many.bad + each.one.bad:,}",
-            "" if frame is None else f"{frame:.1f}",
-            f"{each.one.p50_ms:.3f}",
-            "" if each is direct else f"{each.one.p50_ms - direct.one.p50_ms:.3f}",
-        )
-    return table
-
-
-def _processes(measured: list[Measured]) -> Table:
-    table = Table(title="by process")
-    for column in ("", "process", "CPU µs a request", "MiB"):
-        table.add_column(column, justify="left" if column in {"", "process"} else "right")
-    for each in measured:
-        for name, cpu_us in each.cpu_us.items():
-            table.add_row(each.subject, name, f"{cpu_us:.1f}", f"{each.rss_mib[name]:.0f}")
-    return table
-
-
-def _keep(measured: list[Measured], connections: int, busy: float, folder: Path) -> Path:
-    """One small file a run, so that a change of the figures can be dated."""
-    at = datetime.now(UTC)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{at:%Y-%m-%d-%H%M%S}.json"
-    figures = {
-        "at": at.isoformat(timespec="seconds"),
-        "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()},
-        "load": _tools()[0],
-        "mock": _tools()[1],
-        "connections": connections,
-        "load_average_before": busy,
-        "measured": [{**asdict(each), "frame_us": each.frame_us} for each in measured],
-    }
-    file.write_text(json.dumps(figures, indent=1) + "\n")
-    return file
-
-
-def _tools() -> tuple[str, str]:
-    """What loads and what answers here."""
-    return "wrk" if shutil.which("wrk") else "bench.load", "nginx" if has_nginx() else "bench.mock_upstream"
+def _start(wanted: list[Subject], started: ExitStack, say: Any) -> tuple[dict[str, Running], dict[str, str]]:
+    """Those that run and answer, and why the others do not."""
+    alive: dict[str, Running] = {}
+    unavailable: dict[str, str] = {}
+    for subject in wanted:
+        say(f"starting {subject.name}")
+        try:
+            with ExitStack() as starting:
+                running = starting.enter_context(subject.start())
+                check_answers(running)
+                started.push(starting.pop_all())
+        except (CannotRun, OSError) as error:
+            unavailable[subject.name] = str(error)
+        else:
+            alive[subject.name] = running
+    return alive, unavailable
 
 
 if __name__ == "__main__":

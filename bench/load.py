@@ -1,133 +1,147 @@
-"""Load of so many connections for so long: `wrk` where it is installed, else a client of ours in its own process."""
+"""Load in a process of its own: `wrk` for plain chat where it is installed, else `bench.client`.
+
+Only answers with 2xx are counted as answered. (`wrk` sees an error from 400 on; nobody here answers with 1xx or 3xx.)
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import NoReturn
 
-import httptools
-
-from bench.traffic import PATH, REQUEST
+from bench.client.connection import Job
+from bench.processes import CannotRun, ended
 
 GRACE_S = 30.0
 
 WRK = """
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
 wrk.body = io.open({body!r}):read("*a")
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '\\nRESULT {{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "bad": %d}}\\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    '\\n{{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "errors": %d}}\\n',
+    summary.requests - e.status, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
 
 
 @dataclass(frozen=True)
-class Load:
-    requests: int
+class Door:
+    """Where a subject is asked, under which name it knows the model, and with what headers."""
+
+    url: str
+    model: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A load, whoever bears it."""
+
+    kind: str  # of bench.client: "plain", "streams", "together"
+    connections: int
     seconds: float
-    p50_ms: float
-    p99_ms: float
-    bad: int  # not 2xx, or not answered
+    ramp_s: float = 0.0
+    pieces: int = 0
+    again: bool = True
+
+
+class Loading:
+    """A load under way. `until_begun`, `until_ended` and `figures`, in this order."""
+
+    def __init__(self, process: subprocess.Popen[str], complaint: Path, *, tells: bool) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._out = process.stdout
+        self._complaint = complaint
+        self._tells = tells  # says when what counts begins and ends; else that is its whole life
 
     @property
-    def per_second(self) -> float:
-        return self.requests / self.seconds
+    def pid(self) -> int:
+        return self._process.pid
+
+    def until_begun(self) -> None:
+        if self._tells:
+            self._hear("begun")
+
+    def until_ended(self) -> None:
+        if self._tells:
+            self._hear("ended")
+        else:
+            self._process.wait()
+
+    def figures(self) -> dict[str, float]:
+        """Raises CannotRun where the load itself failed."""
+        said = self._out.read()
+        if self._process.wait():
+            self._fail()
+        figures: dict[str, float] = json.loads(said.strip().rpartition("\n")[2])
+        return figures
+
+    def _hear(self, word: str) -> None:
+        if self._out.readline().strip() != word:
+            self._fail()
+
+    def _fail(self) -> NoReturn:
+        raise CannotRun(f"the load failed: {self._complaint.read_text()[-500:]}")
 
 
-def load(url: str, connections: int, seconds: float) -> Load:
-    """Blocks for `seconds`."""
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        command = [sys.executable, "-m", "bench.load", url, str(connections), str(seconds)]
-        return Load(**json.loads(_output(command, seconds)))
-    with tempfile.TemporaryDirectory() as folder:
-        body, script = Path(folder) / "body.json", Path(folder) / "post.lua"
-        body.write_bytes(REQUEST)
-        script.write_text(WRK.format(body=str(body)))
-        command = [
-            wrk,
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds:.0f}s",
-            "--timeout",
-            "10s",
-            "-s",
-            str(script),
-            url + PATH,
-        ]
-        said = _output(command, seconds)
-    return Load(**json.loads(said.partition("RESULT ")[2]))
+@contextmanager
+def load(door: Door, body: bytes, wanted: Wanted) -> Iterator[Loading]:
+    """Under way while entered."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        body_file = folder / "body.json"
+        body_file.write_bytes(body)
+        by_wrk = wanted.kind == "plain" and has_wrk()
+        command = _wrk(door, body_file, wanted) if by_wrk else _client(door, body_file, wanted)
+        complaint = folder / "complaint"
+        with complaint.open("w") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        with process, ended(process, GRACE_S):
+            yield Loading(process, complaint, tells=not by_wrk)
 
 
-def _output(command: list[str], seconds: float) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + GRACE_S).stdout
+def has_wrk() -> bool:
+    return shutil.which("wrk") is not None
 
 
-class _Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
-
-    def __init__(self, request: bytes, times_s: list[float], bad: list[int]) -> None:
-        self._request = request
-        self._times_s = times_s
-        self._bad = bad
-        self._parser = httptools.HttpResponseParser(self)
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._ask()
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def on_message_complete(self) -> None:
-        self._times_s.append(time.perf_counter() - self._asked_at)
-        status = self._parser.get_status_code()
-        if not 200 <= status < 300:
-            self._bad.append(status)
-        self._ask()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._bad.append(0)
-
-    def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        self._transport.write(self._request)
+def _wrk(door: Door, body_file: Path, wanted: Wanted) -> list[str]:
+    script = body_file.with_name("post.lua")
+    script.write_text(WRK.format(body=str(body_file)))
+    headers = {"Content-Type": "application/json", **door.headers}
+    return [
+        "wrk",
+        "-t1",
+        f"-c{wanted.connections}",
+        f"-d{max(1, round(wanted.seconds))}s",
+        "--timeout",
+        "30s",
+        *(part for name, value in headers.items() for part in ("-H", f"{name}: {value}")),
+        "-s",
+        str(script),
+        door.url,
+    ]
 
 
-async def _ask_for(url: str, connections: int, seconds: float) -> Load:
-    parts = urlsplit(url)
-    head = f"POST {PATH} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-    request = f"{head}content-length: {len(REQUEST)}\r\n\r\n".encode() + REQUEST
-    times_s: list[float] = []
-    bad: list[int] = []
-    loop = asyncio.get_running_loop()
-    assert parts.hostname is not None
-    assert parts.port is not None
-    began = time.perf_counter()
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Client(request, times_s, bad), parts.hostname, parts.port)
-    await asyncio.sleep(seconds)
-    took_s, answered, failed = time.perf_counter() - began, sorted(times_s), len(bad)
-    if not answered:
-        return Load(0, took_s, 0.0, 0.0, failed or connections)
-    p50, p99 = answered[len(answered) // 2], answered[len(answered) * 99 // 100]
-    return Load(len(answered), took_s, p50 * 1000, p99 * 1000, failed)
-
-
-if __name__ == "__main__":
-    import uvloop
-
-    print(json.dumps(asdict(uvloop.run(_ask_for(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))))
+def _client(door: Door, body_file: Path, wanted: Wanted) -> list[str]:
+    job = Job(
+        url=door.url,
+        headers=dict(door.headers),
+        body_file=str(body_file),
+        connections=wanted.connections,
+        seconds=wanted.seconds,
+        ramp_s=wanted.ramp_s,
+        pieces=wanted.pieces,
+        again=wanted.again,
+    )
+    return [sys.executable, "-m", "bench.client", wanted.kind, json.dumps(asdict(job))]

@@ -1,54 +1,101 @@
-"""One subject, measured: at 64 connections what it does and takes, at one what it adds to an answer's time."""
+"""One run: one case on one subject."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
-from bench.load import Load, load
-from bench.processes import cpu_s, rss_mib
-from bench.subjects import FRAME, Running
+from bench.cases import Case
+from bench.load import load
+from bench.noise import Disturbance, disturbance, settle
+from bench.processes import CannotRun
+from bench.router import FRAME, Stores
+from bench.subject import Running
+from bench.taken import PeakMemory, Snapshot, cpu_by_name, cpu_of_others, memory_by_name, snapshot
+
+DRAINED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
-class Lengths:
-    warm_up_s: float = 2.0
-    run_s: float = 5.0
-    repeats: int = 3
+class Run:
+    """`figures` are the load's own, and with usage recorded:
+
+    `records`, `ledger_us` and `postgres_us` a record, from the load's beginning until the ledger has taken in all,
+    `behind_s` how long that took after the load's end, `drained` 1 if it came to an end, `slow_consumers`.
+    """
+
+    figures: dict[str, float]
+    cpu_us: dict[str, float]  # a request, or a chunk; by process
+    cores: dict[str, float]
+    memory_mib: dict[str, float]
+    others: Disturbance
 
 
-QUICK = Lengths(warm_up_s=1.0, run_s=2.0, repeats=1)
+def warm_up(case: Case, running: Running) -> None:
+    if case.warm_up_s:
+        door = running.doors[case.door]
+        wanted = replace(case.wanted, seconds=case.warm_up_s)
+        with load(door, case.body(door.model), wanted) as loading:
+            loading.until_begun()
+            loading.until_ended()
+            loading.figures()
 
 
-@dataclass(frozen=True)
-class Measured:
-    subject: str
-    many: Load  # at 64 connections: the run in the middle of `repeats`, by requests a second
-    one: Load  # at one connection
-    cpu_us: dict[str, float]  # a request, by process, in the same run as `many`
-    rss_mib: dict[str, float]
+def run(case: Case, running: Running, backends: Collection[int]) -> Run:
+    """`backends` are PIDs. Raises CannotRun where the load fails or one of the subject's processes has died."""
+    stores = Stores(running.state) if running.state else None
+    if stores:
+        stores.until_drained(DRAINED_WITHIN_S)
+    settle()
+    records, slow = (stores.records(), stores.slow_consumers()) if stores else (0, 0)
+    door = running.doors[case.door]
+    frame = {name: running.processes[name] for name in FRAME} if running.state else dict(running.processes)
+    peak = PeakMemory(frame) if case.watches_peak and frame else None
+    with peak or nullcontext(), load(door, case.body(door.model), case.wanted) as loading:
+        loading.until_begun()
+        before, began = snapshot(), time.monotonic()
+        loading.until_ended()
+        after, seconds = snapshot(), time.monotonic() - began
+        memory = memory_by_name(running.processes)
+        figures = loading.figures()
+    _check_alive(running, after)
+    taken = cpu_by_name(before, after, running.processes)
+    count = max(figures[case.per], 1)
+    figures["per_second"] = figures[case.per] / figures["seconds"]
+    if peak:
+        figures["peak_mib"] = sum(peak.by_name.values())
+    if stores:
+        figures |= _books(stores, running, before, records)
+        figures["slow_consumers"] = stores.slow_consumers() - slow
+    return Run(
+        figures=figures,
+        cpu_us={name: cpu_s * 1e6 / count for name, cpu_s in taken.items()},
+        cores={name: cpu_s / seconds for name, cpu_s in taken.items()},
+        memory_mib=peak.by_name if peak else memory,
+        others=disturbance(
+            cpu_of_others(before, after, [*running.processes.values(), *backends, loading.pid]), seconds
+        ),
+    )
 
-    @property
-    def frame_us(self) -> float | None:
-        """What DESIGN's budget for the frame is about; None for a subject that has no such parts."""
-        if not all(name in self.cpu_us for name in FRAME):
-            return None
-        return sum(self.cpu_us[name] for name in FRAME)
+
+def _books(stores: Stores, running: Running, before: Snapshot, records_before: int) -> dict[str, float]:
+    began = time.monotonic()
+    drained = stores.until_drained(DRAINED_WITHIN_S)
+    behind_s = time.monotonic() - began
+    taken = cpu_by_name(before, snapshot(), running.processes)
+    records = stores.records() - records_before
+    return {
+        "records": records,
+        "ledger_us": taken["ledger"] * 1e6 / max(records, 1),
+        "postgres_us": taken["postgres"] * 1e6 / max(records, 1),
+        "behind_s": behind_s,
+        "drained": float(drained),
+    }
 
 
-def measure(subject: str, running: Running, connections: int, lengths: Lengths) -> Measured:
-    load(running.url, connections, lengths.warm_up_s)
-    runs = sorted((_run(running, connections, lengths.run_s) for _ in range(lengths.repeats)), key=_per_second)
-    many, cpu_us = runs[len(runs) // 2]
-    one = load(running.url, 1, lengths.run_s)
-    return Measured(subject, many, one, cpu_us, {name: rss_mib(pid) for name, pid in running.pids.items()})
-
-
-def _run(running: Running, connections: int, seconds: float) -> tuple[Load, dict[str, float]]:
-    before = {name: cpu_s(pid) for name, pid in running.pids.items()}
-    done = load(running.url, connections, seconds)
-    after = {name: cpu_s(pid) for name, pid in running.pids.items()}
-    return done, {name: (after[name] - before[name]) * 1e6 / max(done.requests, 1) for name in before}
-
-
-def _per_second(run: tuple[Load, dict[str, float]]) -> float:
-    return run[0].per_second
+def _check_alive(running: Running, now: Snapshot) -> None:
+    dead = [name for name, pid in running.processes.items() if pid not in now.processes]
+    if dead:
+        raise CannotRun(f"{', '.join(dead)} died during the run")

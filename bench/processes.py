@@ -1,44 +1,62 @@
-"""What processes take: CPU time and memory of each with all its threads and children, from /proc. And their ends."""
+"""Starts processes of the bench, waits until they listen, and ends them."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-PROC = Path("/proc")
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-START_WITHIN_S = 10.0
+from bench.taken import cpu_s, rss_mib
 
+__all__ = [
+    "CannotRun", "Server", "check_alive", "cpu_s", "ended", "free_port", "last_words", "listening", "rss_mib",
+    "running", "until_it_listens",
+]  # fmt: skip
 
-def cpu_s(pid: int) -> float:
-    """User and system time of `pid` and its living children, reaped ones included."""
-    return sum(sum(map(int, _stat(each)[11:15])) for each in _family(pid)) * TICK_S
-
-
-def rss_mib(pid: int) -> float:
-    """Each shared page divided among those who share it, where the kernel tells (PSS); else RSS."""
-    return sum(map(_pages_kib, _family(pid))) / 1024
+START_WITHIN_S = 60.0
+END_WITHIN_S = 20.0
+SAID_BYTES = 2000
 
 
-def until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode} instead of listening")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise TimeoutError(f"{process.args!r} does not listen on port {port}")
+class CannotRun(Exception):
+    """A subject cannot be installed, or does not start, or does not answer as it should; says why."""
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager
-def ended(process: subprocess.Popen[bytes], within_s: float = 20.0) -> Iterator[None]:
+def running(
+    command: list[str], log: Path | None = None, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs while entered. Its words go to `log`, else nowhere."""
+    with (log or Path("/dev/null")).open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
+    with ended(process):
+        yield process
+
+
+@contextmanager
+def ended(process: subprocess.Popen[Any], within_s: float = END_WITHIN_S) -> Iterator[None]:
     """`process` is over when this is left."""
     try:
         yield
@@ -51,32 +69,34 @@ def ended(process: subprocess.Popen[bytes], within_s: float = 20.0) -> Iterator[
             process.wait()
 
 
-def _family(pid: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for folder in PROC.iterdir():
-        if folder.name.isdigit() and (stat := _stat(int(folder.name))):
-            parents.setdefault(int(stat[1]), []).append(int(folder.name))
-    family = [pid] if _stat(pid) else []
-    for each in family:
-        family += parents.get(each, [])
-    return family
+@contextmanager
+def listening(
+    command: list[str], *ports: int, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Runs while entered, and listens on all `ports`. Raises CannotRun."""
+    with running(command, log, environment) as process:
+        for port in ports:
+            until_it_listens(process, port, log)
+        yield Server(ports[0], process.pid)
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields from `state` on (the third of proc_pid_stat(5)); none where the process is gone."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+def until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path | None) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        check_alive(process, log)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise CannotRun(f"does not listen on port {port} after {START_WITHIN_S:g} s{last_words(log)}")
 
 
-def _pages_kib(pid: int) -> int:
-    for name, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
-        try:
-            lines = (PROC / str(pid) / name).read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if line.startswith(field):
-                return int(line.split()[1])
-    return 0
+def check_alive(process: subprocess.Popen[bytes], log: Path | None) -> None:
+    if process.poll() is not None:
+        raise CannotRun(f"ended with {process.returncode} instead of starting{last_words(log)}")
+
+
+def last_words(log: Path | None) -> str:
+    if log is None or not log.exists():
+        return ""
+    return f"; it said:\n{log.read_text(errors='replace')[-SAID_BYTES:]}"

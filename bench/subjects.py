@@ -1,86 +1,52 @@
-"""Who is measured: the backend alone, nginx in front of it, Tierwise in front of it. A peer is one more `Subject`."""
+"""Who is measured: the backends alone, nginx in front of them, Tierwise, the peers. One more is a new `Subject`."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from bench.mock_upstream import Server, has_nginx, nginx_proxy
-from bench.processes import ended
-
-FRAME = ("ingress", "classifier", "dispatcher", "nats")  # what DESIGN calls the frame: all that a request passes
-START_WITHIN_S = 120.0
-
-CONFIG = """
-server: {{port: 8080}}
-tiers: [small]
-backends:
-  - {{name: mock, tier: small, provider: openai-compatible, base_url: "{url}/v1", model: mock, max_concurrent: 256,
-     price: {{input_per_1m: 0.1, output_per_1m: 0.4}}, context_window: 32768}}
-categories: {{general: small}}
-"""
+from bench.load import Door
+from bench.nginx import has_nginx, nginx_backend, nginx_proxy
+from bench.peers import litellm, tensorzero
+from bench.processes import free_port, listening
+from bench.router import tierwise
+from bench.subject import DIRECT, FAST, LITELLM, NGINX, OWN, PATH, TENSORZERO, TIERWISE, Backends, Running, Subject
 
 
-@dataclass(frozen=True)
-class Running:
-    url: str
-    pids: dict[str, int] = field(default_factory=dict)  # processes by name
+@contextmanager
+def backends(folder: Path) -> Iterator[Backends]:
+    """Both, until left, with their files in `folder`."""
+    port = free_port()
+    with listening([sys.executable, "-m", "bench.mock", str(port)], port) as own:
+        if not has_nginx():
+            yield {FAST: own, OWN: own}
+            return
+        with nginx_backend(folder / "fast") as fast:
+            yield {FAST: fast, OWN: own}
 
 
-@dataclass(frozen=True)
-class Subject:
-    name: str
-    start: Callable[[], AbstractContextManager[Running]]  # runs while entered
-
-
-def subjects(mock: Server, folder: Path) -> list[Subject]:
-    """In the order of the table; the first is what the others are compared with."""
-    found = [Subject("direct", lambda: nullcontext(Running(mock.url)))]
+def subjects(to: Backends, folder: Path, cache: Path) -> list[Subject]:
+    """In the order of the table; the others are compared with the first. `cache` has the peers' environments."""
+    found = [Subject(DIRECT, lambda: _direct(to))]
     if has_nginx():
-        found.append(Subject("nginx proxy_pass", lambda: _nginx(mock, folder)))
-    found.append(Subject("Tierwise", lambda: _tierwise(mock, folder)))
+        found.append(Subject(NGINX, lambda: _nginx(to, folder)))
+    found += [
+        Subject(TIERWISE, lambda: tierwise(to, folder)),
+        Subject(TENSORZERO, lambda: tensorzero(to, folder, cache)),
+        Subject(LITELLM, lambda: litellm(to, folder, cache)),
+    ]
     return found
 
 
 @contextmanager
-def _nginx(mock: Server, folder: Path) -> Iterator[Running]:
-    with nginx_proxy(folder, mock) as proxy:
-        yield Running(proxy.url, {"nginx": proxy.pid})
+def _direct(to: Backends) -> Iterator[Running]:
+    yield Running({name: Door(server.url + PATH, "mock", {}) for name, server in to.items()})
 
 
 @contextmanager
-def _tierwise(mock: Server, folder: Path) -> Iterator[Running]:
-    config, state, log = folder / "tierwise.yaml", folder / "state", folder / "tierwise.log"
-    config.write_text(CONFIG.format(url=mock.url))
-    command = [str(Path(sys.executable).parent / "tierwise"), "up", "--no-demo"]
-    command += ["--config", str(config), "--state", str(state), "--port", "0"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-        with ended(process):
-            run = _when_ready(process, state / "run.json", log)
-            yield Running(run["url"], {each["name"]: each["pid"] for each in run["processes"]})
-
-
-def _when_ready(process: subprocess.Popen[bytes], run_file: Path, log: Path) -> dict[str, Any]:
-    import httpx
-
-    deadline = time.monotonic() + START_WITHIN_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if run_file.exists():
-            run: dict[str, Any] = json.loads(run_file.read_text())
-            try:
-                if httpx.get(run["url"] + "/readyz", timeout=5).status_code == 200:
-                    return run
-            except httpx.TransportError:
-                pass
-        time.sleep(0.2)
-    raise RuntimeError(f"tierwise up is not ready; it said:\n{log.read_text()[-3000:]}")
+def _nginx(to: Backends, folder: Path) -> Iterator[Running]:
+    with nginx_proxy(folder / "proxy", dict(to)) as proxies:
+        doors = {name: Door(proxy.url + PATH, "mock", {}) for name, proxy in proxies.items()}
+        yield Running(doors, {"nginx": proxies[FAST].pid})
