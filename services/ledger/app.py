@@ -21,7 +21,7 @@ def build_app(settings: Settings | None = None) -> FastStream:
     metrics = Metrics()
     store = Store(settings.database)
     broker = make_broker("ledger", settings.nats, readiness)
-    consumer = Consumer(broker, store, readiness, metrics)
+    consumer = Consumer(settings.nats, store, readiness, metrics)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:

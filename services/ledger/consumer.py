@@ -1,4 +1,6 @@
-"""Takes usage from its stream into the books: fetch many, save them in one transaction, then ack.
+"""Takes usage from its stream into the books: fetch all that waits, save it in one transaction, then ack.
+
+A transaction costs as much as a hundred rows, so where all was fetched the next look is after LINGER_S.
 
 Nothing is acked that is not saved, so a crash anywhere brings messages again, and the store knows them. While
 PostgreSQL is away the batch in hand is kept and nothing more is fetched: the stream is the queue.
@@ -13,26 +15,28 @@ from typing import Final, TypeVar
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.ledger import core
 from services.ledger.core import Entry, Poison, Verdict
 from services.ledger.metrics import Metrics
-from services.ledger.pull import Puller, PullFault
+from services.ledger.pull import ACK, NAK, TERM, Message, Puller, PullFault
 from services.ledger.store import DatabaseAway, DataRefused, Store
-from shared.bus import Broker
+from shared.hotbus import HotBus
 from shared.ops import Readiness
+from shared.settings import NatsSettings
 from shared.streams import USAGE, ensure_stream
 
 DURABLE: Final = "ledger"
-MESSAGES_A_FETCH: Final = 100  # up to 400 records each, and at worst 1 MB: this bounds the memory
+MESSAGES_A_FETCH: Final = 1000
+BYTES_A_FETCH: Final = 2 * 1024 * 1024  # some 8,000 records, and more than the largest message: it bounds the memory
 FETCH_WAIT_S: Final = 0.5  # of an idle ledger; a message that comes meanwhile is handed over at once
+LINGER_S: Final = 0.2  # between two looks at the stream; a row is due 2 s after its answer
 # A batch is saved in milliseconds, and after 8 s its connection is given up. Longer would only keep the rows of a
 # ledger that was killed waiting; shorter would hand a slow batch to a second ledger, which does no harm.
 ACK_WAIT_S: Final = 10
-MAX_ACK_PENDING: Final = 1000  # ten ledgers' fetches
+MAX_ACK_PENDING: Final = 20 * MESSAGES_A_FETCH  # ten ledgers', with one batch in hand and one on its way
 BACK_OFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)  # then the last for ever: rows are due soon after the return
 LOOK_EVERY_S: Final = 1.0  # at the database while there is nothing to write, so that /readyz tells the truth
 
@@ -44,66 +48,78 @@ T = TypeVar("T")
 class Consumer:
     """`run` until cancelled. Keeps `readiness`' parts "database" and "usage-stream"."""
 
-    def __init__(self, broker: Broker, store: Store, readiness: Readiness, metrics: Metrics) -> None:
-        self._broker = broker
+    def __init__(self, nats: NatsSettings, store: Store, readiness: Readiness, metrics: Metrics) -> None:
+        self._nats = nats
         self._store = store
         self._readiness = readiness
         self._metrics = metrics
-        self._puller: Puller | None = None
         self._looked_at = 0.0
         self._missed: dict[str, str] = {}
 
     async def run(self) -> None:
+        bus = await self._connect()
+        puller = Puller(bus, USAGE, DURABLE, messages=MESSAGES_A_FETCH, size=BYTES_A_FETCH, wait_s=FETCH_WAIT_S)
         try:
-            await self._work()
+            while True:
+                if await self._subscribe(bus.client, puller):
+                    await self._work(puller)
         finally:
-            await self._let_go()
+            await puller.stop()
+            await bus.close()
 
-    async def _work(self) -> None:
-        await self._look_at_database()
+    async def _connect(self) -> HotBus:
+        """Waits for NATS, and looks at the database meanwhile."""
+        connecting = asyncio.create_task(HotBus.connect(self._nats.url, "tierwise-ledger-usage"))
+        try:
+            while not connecting.done():
+                await self._look_at_database()
+                await asyncio.wait({connecting}, timeout=LOOK_EVERY_S)
+        finally:
+            connecting.cancel()
+        return connecting.result()
+
+    async def _subscribe(self, client: Client, puller: Puller) -> bool:
+        try:
+            await make_durable(client)
+            await puller.start()
+        except (NatsError, OSError) as error:
+            self._lost("usage-stream", error)
+            await asyncio.sleep(FETCH_WAIT_S)
+            await self._idle()
+            return False
+        self._ready("usage-stream")
+        return True
+
+    async def _work(self, puller: Puller) -> None:
+        """Until a fault of the stream."""
         while True:
-            messages = await self._fetch()
+            try:
+                messages = await puller.fetch()
+            except PullFault as fault:
+                self._lost("usage-stream", fault)
+                await puller.stop()
+                await asyncio.sleep(FETCH_WAIT_S)
+                return
             if not messages:
                 await self._idle()
                 continue
             try:
                 poisoned = await self._take_in(messages)
             except asyncio.CancelledError:  # a clean stop: whoever is next need not wait for ACK_WAIT_S
-                for message in messages:
-                    await message.nak()
+                puller.answer(NAK, messages)
                 raise
-            for i, message in enumerate(messages):
-                await (message.term() if i in poisoned else message.ack())
+            puller.answer(ACK, [message for i, message in enumerate(messages) if i not in poisoned])
+            puller.answer(TERM, [messages[i] for i in poisoned])
+            if not puller.more_waits:
+                await asyncio.sleep(LINGER_S)
 
-    async def _fetch(self) -> list[Msg]:
-        """What is there, at most MESSAGES_A_FETCH; nothing after FETCH_WAIT_S, or while NATS is away."""
-        client = self._broker.client
-        if client is None:
-            await asyncio.sleep(FETCH_WAIT_S)
-            return []
-        try:
-            if self._puller is None:
-                self._puller = await subscribe(client)
-                self._ready("usage-stream")
-            return await self._puller.fetch()
-        except (NatsError, OSError, PullFault) as error:
-            self._lost("usage-stream", error)
-            await self._let_go()
-            await asyncio.sleep(FETCH_WAIT_S)
-            return []
-
-    async def _let_go(self) -> None:
-        if self._puller is not None:
-            await self._puller.stop()
-            self._puller = None
-
-    async def _take_in(self, messages: Sequence[Msg]) -> set[int]:
+    async def _take_in(self, messages: Sequence[Message]) -> set[int]:
         """Saves what `messages` say. Returns which of them had something that can never be saved."""
         self._measure(messages)
         entries: list[Entry] = []
         poison: list[Poison] = []
         for i, message in enumerate(messages):
-            good, bad = core.read(message.data, i)
+            good, bad = core.read(message.payload, i)
             entries += good
             poison += bad
         poison += await self._save(entries)
@@ -119,7 +135,7 @@ class Consumer:
             others = await self._until_saved(lambda: self._store.record(entries))
         except DataRefused as refusal:
             if len(entries) == 1:
-                return [Poison(entries[0].raw, f"PostgreSQL refuses it: {refusal}", entries[0].message)]
+                return [Poison(bytes(entries[0].raw), f"PostgreSQL refuses it: {refusal}", entries[0].message)]
             middle = len(entries) // 2
             return await self._save(entries[:middle]) + await self._save(entries[middle:])
         for entry, verdict in others:
@@ -172,9 +188,9 @@ class Consumer:
             self._ready("database")
         self._looked_at = time.monotonic()
 
-    def _measure(self, messages: Sequence[Msg]) -> None:
-        self._metrics.pending.set(messages[-1].metadata.num_pending)
-        self._metrics.lag.set(time.time() - messages[0].metadata.timestamp.timestamp())
+    def _measure(self, messages: Sequence[Message]) -> None:
+        self._metrics.pending.set(messages[-1].pending)
+        self._metrics.lag.set(time.time() - messages[0].stored_at_s)
 
     def _ready(self, part: str) -> None:
         self._readiness.done(part)
@@ -190,8 +206,8 @@ class Consumer:
         self._missed[part] = because
 
 
-async def subscribe(client: Client) -> Puller:
-    """The durable that all ledgers share, made or brought up to date, and this one's way to pull from it."""
+async def make_durable(client: Client) -> None:
+    """The durable that all ledgers share, made or brought up to date."""
     js = client.jetstream()
     await ensure_stream(js, USAGE)
     await js.add_consumer(
@@ -204,6 +220,3 @@ async def subscribe(client: Client) -> Puller:
             max_ack_pending=MAX_ACK_PENDING,
         ),
     )
-    puller = Puller(client, USAGE, DURABLE, batch=MESSAGES_A_FETCH, wait_s=FETCH_WAIT_S)
-    await puller.start()
-    return puller

@@ -13,17 +13,15 @@ from datetime import date, timedelta
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from shared.contracts import RequestUsage, encode
+from shared.contracts import AttemptUsage, RequestUsage
 
 MICROSECONDS_A_DAY: Final = 86_400_000_000
 LAST_MOMENT_US: Final = 253_402_300_799_000_000  # the end of the year 9999: later ones have no date
 LONGEST_MS: Final = 1e12  # thirty years; what is longer, or no number at all, was never measured
-
-Row: TypeAlias = tuple[Any, ...]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -31,8 +29,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     usage: RequestUsage
     fingerprint: int
-    raw: bytes
+    raw: msgspec.Raw  # a view of the message, which lives as long as this
     message: int
+    sole_call: AttemptUsage | None  # the request's only call, where the request says all else about it
 
 
 class Poison(msgspec.Struct, frozen=True, gc=False):
@@ -100,16 +99,15 @@ def read(payload: bytes, message: int) -> tuple[list[Entry], list[Poison]]:
         except _undecodable as error:
             poison.append(Poison(bytes(raw), f"the record cannot be decoded: {error}", message))
             continue
-        content = bytes(raw)
         flaw = _flaw(usage)
         if flaw:
-            poison.append(Poison(content, flaw, message))
+            poison.append(Poison(bytes(raw), flaw, message))
         else:
-            entries.append(Entry(usage, fingerprint(content), content, message))
+            entries.append(Entry(usage, fingerprint(raw), raw, message, _sole_call(usage)))
     return entries, poison
 
 
-def fingerprint(content: bytes) -> int:
+def fingerprint(content: bytes | msgspec.Raw) -> int:
     """64 bits, signed, as PostgreSQL's bigint is."""
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)
 
@@ -130,6 +128,26 @@ def _flaw(usage: RequestUsage) -> str:
     if len(attempts) > 1 and len({attempt.attempt for attempt in attempts}) < len(attempts):
         return "two attempts have the same number: one of two paid calls would be lost"
     return ""
+
+
+def _sole_call(usage: RequestUsage) -> AttemptUsage | None:
+    """Most requests have one call, which answered: its row would say what the request's says."""
+    if len(usage.attempts) != 1:
+        return None
+    call = usage.attempts[0]
+    is_told = (
+        call.attempt == 1
+        and call.outcome == "answered"
+        and call.cost_nano_usd == usage.cost_nano_usd
+        and call.output_tokens == usage.output_tokens
+        and call.input_tokens == usage.input_tokens
+        and call.cached_input_tokens == usage.cached_input_tokens
+        and call.status == usage.status
+        and call.backend == usage.backend
+        and call.tier in {"", usage.tier}
+        and call.usage_source == usage.usage_source
+    )
+    return call if is_told else None
 
 
 # Deciding ---------------------------------------------------------------------------------------------------
@@ -181,71 +199,6 @@ def answered_at_us(usage: RequestUsage) -> int:
         return usage.received_at_us + int(usage.latency_ms * 1000)
     last = usage.attempts[-1]
     return last.started_at_us + int(last.latency_ms * 1000)
-
-
-# Rows: the order of the columns is services/ledger/store.py's ------------------------------------------------
-
-
-def request_row(entry: Entry) -> Row:
-    usage = entry.usage
-    return (
-        usage.request_id,
-        usage.send,
-        usage.received_at_us,
-        budget_day(usage.received_at_us),
-        answered_at_us(usage),
-        usage.service,
-        usage.priority,
-        usage.category,
-        usage.tier,
-        usage.backend,
-        usage.model,
-        usage.reason,
-        usage.cache,
-        usage.status,
-        len(usage.attempts),
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.output_tokens,
-        usage.usage_source,
-        usage.latency_ms,
-        None if usage.first_token_ms < 0 else usage.first_token_ms,
-        usage.cost_nano_usd,
-        usage.baseline_nano_usd,
-        usage.policy_version,
-        usage.lease_id,
-        usage.reserved_nano_usd,
-        encode(usage.features),
-        entry.fingerprint,
-    )
-
-
-def attempt_rows(entry: Entry) -> list[Row]:
-    """One row a call, with the tier of the backend that was called."""
-    usage = entry.usage
-    day = budget_day(usage.received_at_us)
-    return [
-        (
-            usage.request_id,
-            usage.send,
-            call.attempt,
-            usage.received_at_us,
-            day,
-            usage.service,
-            call.tier or usage.tier,
-            call.backend,
-            call.started_at_us,
-            call.outcome,
-            call.status,
-            call.input_tokens,
-            call.cached_input_tokens,
-            call.output_tokens,
-            call.usage_source,
-            call.cost_nano_usd,
-            call.latency_ms,
-        )
-        for call in usage.attempts
-    ]
 
 
 def budget_day(received_at_us: int) -> date:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from services.ledger import core
 from services.ledger.core import Entry, Standing, Verdict
-from shared.contracts import RequestUsage
+from shared.contracts import AttemptUsage, RequestUsage
 from tests.support.usage import NOON_US, message, usage
 
 Settle = Callable[[dict[str, list[Standing]], Iterable[Entry]], list[tuple[Entry, Verdict]]]
@@ -26,7 +26,7 @@ class Books:
     settle: Settle
     rows: list[Entry] = field(default_factory=list)
     resends: list[Entry] = field(default_factory=list)
-    attempts: list[core.Row] = field(default_factory=list)
+    attempts: list[tuple[str, int, AttemptUsage]] = field(default_factory=list)
     conflicts: list[Entry] = field(default_factory=list)
 
     def record(self, entries: list[Entry]) -> None:
@@ -47,7 +47,7 @@ class Books:
             if verdict in {Verdict.NEW, Verdict.INSTEAD}:
                 self.rows.append(entry)
             if verdict in core.RECORDED:
-                self.attempts += core.attempt_rows(entry)
+                self.attempts += [(entry.usage.request_id, entry.usage.send, call) for call in entry.usage.attempts]
 
 
 class Phase(Enum):
@@ -201,7 +201,7 @@ class World:
         books = self.books
         rows = Counter(entry.usage.request_id for entry in books.rows)
         assert not [request for request, times in rows.items() if times > 1], "a request is there twice"
-        calls = Counter(row[:3] for row in books.attempts)
+        calls = Counter((request, send, call.attempt) for request, send, call in books.attempts)
         assert not [call for call, times in calls.items() if times > 1], "a paid call is there twice"
         for entry in [*books.rows, *books.resends]:
             sent = self.sent[entry.usage.request_id, entry.usage.send]
@@ -223,7 +223,7 @@ class World:
         return sum(entry.usage.cost_nano_usd for entry in [*self.books.rows, *self.books.resends])
 
     def cost_of_attempts(self) -> int:
-        return sum(row[-2] for row in self.books.attempts)
+        return sum(call.cost_nano_usd for _, _, call in self.books.attempts)
 
 
 def simulate(seed: int, steps: int, settle: Settle = core.settle) -> World:

@@ -39,7 +39,7 @@ class Running:
         self.metrics = Metrics()
         self.broker = make_broker("ledger", NatsSettings(nats_url), self.readiness)
         self.store = Store(database_settings(database_url))
-        self.consumer = Consumer(self.broker, self.store, self.readiness, self.metrics)
+        self.consumer = Consumer(NatsSettings(nats_url), self.store, self.readiness, self.metrics)
 
     def counted(self, name: str) -> float:
         return self.metrics.registry.get_sample_value(f"tierwise_ledger_{name}_total") or 0

@@ -242,11 +242,14 @@ async def dispatcher_can_send(dispatcher):
     return True
 
 
+FAILED_OVER = ({"outcome": "failed"}, {})
+
+
 async def test_a_batch_is_written_whole_or_not_at_all(nats_url, database_url, dispatcher, query):
     """Attempts cannot be written: then the request is not there either, and nothing is acked."""
     await query("ALTER TABLE tierwise.ledger_attempts RENAME TO elsewhere")
     async with ledger(nats_url, database_url) as one:
-        await dispatcher.send(usage(1))
+        await dispatcher.send(usage(1, calls=FAILED_OVER))
         await eventually(lambda: "usage-stream" not in one.readiness.waiting_for, "the stream", within_s=10)
         await eventually(lambda: "database" in one.readiness.waiting_for, "the ledger to notice")
         assert await query("SELECT FROM tierwise.ledger_requests") == []

@@ -10,7 +10,7 @@ import pytest
 
 from shared.streams import CURRENT, POLICY, ensure_bucket
 from tests.support.folders import passable_folder
-from tests.support.ledger import get, is_ready, process, serving
+from tests.support.ledger import get, is_ready, process, querying, serving
 from tests.support.usage import usage
 from tests.support.wait import eventually
 from tierwise.embedded.nats import NatsServer, nats_part
@@ -20,6 +20,7 @@ BATCHES = 120
 
 
 async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, database_url, dispatcher, query):
+    """It is killed in the middle of a transaction: another's lock holds it there."""
     port = FreePorts().take()
 
     async def rows():
@@ -31,13 +32,15 @@ async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, data
 
     with process("ledger", nats_url, database_url, port) as first:
         await send(range(20))
-        sending = asyncio.create_task(send(range(20, BATCHES)))
         await eventually(rows, "the first rows")
-        first.send_signal(signal.SIGKILL)
-        first.wait()
-    await sending
-    left = await dispatcher.unacked()
-    assert left, "the ledger was killed too late to prove anything"
+        async with querying(database_url) as hold:
+            await hold("BEGIN")
+            await hold("LOCK TABLE tierwise.ledger_requests IN SHARE MODE")
+            await send(range(20, BATCHES))
+            await eventually(lambda: one_waits(query), "the ledger to write")
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+    assert await dispatcher.unacked() > 0
     with process("ledger", nats_url, database_url, port) as second:
         await eventually(dispatcher.all_acked, "acks", within_s=40)
         began = time.monotonic()
@@ -50,13 +53,18 @@ async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, data
     assert await query("SELECT FROM tierwise.ledger_conflicts") == []
 
 
+async def one_waits(query):
+    mine = "datname = current_database() AND wait_event_type = 'Lock'"
+    return await query(f"SELECT FROM pg_stat_activity WHERE {mine}")
+
+
 async def test_a_ledger_that_is_stopped_hands_back_what_it_holds(nats_url, database_url, dispatcher, query):
     """Frozen tables: the batch is in hand when SIGTERM comes, and the next ledger has it at once."""
     port = FreePorts().take()
     with process("ledger", nats_url, database_url, port) as first:
         await eventually(lambda: is_ready(port), "the ledger to be ready")
         await query("ALTER TABLE tierwise.ledger_attempts RENAME TO elsewhere")
-        await dispatcher.send(usage(1))
+        await dispatcher.send(usage(1, calls=({"outcome": "failed"}, {})))
         await eventually(lambda: not_ready(port), "the ledger to wait for the table")
         first.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(first.wait, 10) == 0

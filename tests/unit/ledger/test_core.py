@@ -6,8 +6,8 @@ import pytest
 
 from services.ledger import core
 from services.ledger.core import Verdict, settle
-from shared.contracts import Features, RequestUsage, encode
-from tests.support.usage import CALL, FEATURES, NOON_US, message, usage
+from shared.contracts import RequestUsage, encode
+from tests.support.usage import CALL, NOON_US, message, usage
 
 
 def entry(record: RequestUsage) -> core.Entry:
@@ -59,24 +59,31 @@ def test_a_stored_send_is_known_again():
     assert [verdict for _, verdict in settle(known, [one])] == [Verdict.DUPLICATE]
 
 
-def test_a_row_has_what_the_record_says():
-    row = core.request_row(entry(usage(1, first_token_ms=35.5)))
-    assert row[:6] == (
-        "req_aaaaaaaaaaaa0001", 0, NOON_US, date(2026, 9, 21), NOON_US + 1_000 + 412_500, "billing",
-    )  # fmt: skip
-    assert 35.5 in row
-    features = next(value for value in row if isinstance(value, bytes))
-    assert msgspec.msgpack.decode(features, type=Features) == FEATURES
+def test_an_answer_s_only_call_is_told_by_the_request():
+    assert entry(usage(1)).sole_call == CALL
+    assert entry(usage(1, calls=({"tier": "small"},))).sole_call is not None
+    assert entry(usage(1, send=1)).sole_call is not None
 
 
-def test_an_answer_that_was_not_streamed_has_no_first_token():
-    assert None in core.request_row(entry(usage(1)))
-
-
-def test_each_call_is_a_row_of_its_own():
-    rows = core.attempt_rows(entry(usage(1, calls=({"outcome": "failed"}, {"backend": "small-2"}))))
-    assert [row[:3] for row in rows] == [(usage(1).request_id, 0, 1), (usage(1).request_id, 0, 2)]
-    assert core.attempt_rows(entry(usage(1, attempts=()))) == []
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"attempts": ()},
+        {"calls": ({}, {})},
+        {"calls": ({"outcome": "failed"},)},
+        {"calls": ({"backend": "small-2"},)},
+        {"calls": ({"tier": "large"},)},
+        {"calls": ({"status": 206},)},
+        {"calls": ({"input_tokens": 1},)},
+        {"calls": ({"cached_input_tokens": 1},)},
+        {"calls": ({"output_tokens": 1},)},
+        {"calls": ({"usage_source": "counted"},)},
+        {"cost_nano_usd": 751},
+        {"attempts": (msgspec.structs.replace(CALL, attempt=2),)},
+    ],
+)
+def test_calls_of_which_the_request_does_not_tell_all_are_rows_of_their_own(different):
+    assert entry(usage(1, **different)).sole_call is None
 
 
 @pytest.mark.parametrize(
