@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
+import msgspec
 
-from services.dispatcher.failures import CallbackRaised, Disconnected, ProtocolBroken, UpstreamFailure
+from services.dispatcher.failures import CallbackRaised, Disconnected, ProtocolBroken, Unreadable, UpstreamFailure
 
 if TYPE_CHECKING:
     from services.dispatcher.upstream import Origin
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 JOINED_BYTES: Final = 16 * 1024  # up to here, copying the body behind its head is cheaper than a second write
 
 Headers = list[tuple[bytes, bytes]]
+
+# The length of a header's name rules out most of those that nobody reads, without a look at their letters. Those
+# that are read: content-type, retry-after, retry-after-ms, content-encoding, content-length, transfer-encoding.
+_LENGTHS: Final = frozenset({12, 11, 14, 16, 17})
 
 
 class Call:
@@ -33,7 +38,7 @@ class Call:
         self.exchange: Exchange | None = None  # set by `Origin.post`
 
     def on_head(self, status: int, headers: Headers) -> None:
-        """The final answer's; names are lower-case."""
+        """The final answer's. Of its headers at least those that anybody reads; names are lower-case."""
 
     def on_body(self, data: bytes) -> None:
         """What one read brought, without its chunked framing."""
@@ -45,19 +50,21 @@ class Call:
         """There is no answer, or no more of it."""
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One request and its answer: the caller's handle on it."""
 
-    __slots__ = ("body", "call", "connection", "head", "origin", "sent")
+    origin: Origin
+    call: Call | None  # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc.
+    head: bytes  # but the body's length
+    body: bytes
+    streamed: bool
+    connection: Connection | None  # while it is under way, and after
+    sent: bool  # a byte of it may have reached the backend, which may bill it
 
-    def __init__(self, origin: Origin, call: Call, head: bytes, body: bytes) -> None:
-        self.origin = origin
-        # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc.
-        self.call: Call | None = call
-        self.sent = False  # a byte of it may have reached the backend, which may bill it
-        self.head = head
-        self.body = body
-        self.connection: Connection | None = None
+    def go_by(self, connection: Connection) -> None:
+        self.connection = connection
+        self.sent = True
+        connection.send(self)
 
     def cancel(self) -> None:
         """Ends the call for both sides: the backend sees its connection close."""
@@ -71,11 +78,11 @@ class Exchange:
 
     def pause(self) -> None:
         """Stops reading. What the read under way brought is still delivered (at most 256 KiB)."""
-        if self.connection is not None:
+        if self.connection is not None and self.call is not None:
             self.connection.pause()
 
     def resume(self) -> None:
-        if self.connection is not None:
+        if self.connection is not None and self.call is not None:
             self.connection.resume()
 
     def fail(self, failure: UpstreamFailure) -> None:
@@ -89,27 +96,19 @@ class Exchange:
             call.on_failure(failure)
 
 
+# How far an answer's head is.
+_AWAITED: Final = 0
+_CAME: Final = 1
+_TOLD: Final = 2
+
+
 class Connection(asyncio.Protocol):
     __slots__ = (
-        "_complete",
-        "_headers",
-        "_headers_complete",
-        "_parser",
-        "_parts",
-        "_reusable",
-        "_reused",
-        "_sent_at",
-        "_status",
-        "_told_head",
-        "_unproductive_bytes",
-        "_until_closed",
-        "exchange",
-        "on_body",
-        "origin",
-        "paused",
-        "quiet_since",
-        "transport",
-    )
+        "_feed", "_head", "_headers", "_is_kept", "_is_large", "_keeps_alive", "_limits", "_open",
+        "_parts", "_room", "_status", "_status_code", "_until_closed", "_welcome", "_write", "exchange", "is_active",
+        "is_fresh", "on_body", "on_message_begin", "on_message_complete", "origin", "paused",
+        "quiet_since", "transport",
+    )  # fmt: skip
 
     transport: asyncio.Transport
 
@@ -117,33 +116,48 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.exchange: Exchange | None = None
         self.paused = False
-        self.quiet_since = origin.sweeper.tick  # when it was used, or a byte came
+        self.is_fresh = False  # its first exchange came with it: the server cannot have grown tired of it
+        self.is_active = True  # it was used, or a byte came, since the sweeper last looked
+        self.quiet_since = origin.sweeper.tick
+        self._limits = origin.limits
+        self._is_large = False
+        self._until_closed = False
+        # What the parser calls are methods of C types: no Python runs for what is merely kept or counted.
         self._parts: list[bytes] = []
-        self.on_body: Callable[[bytes], None] = self._parts.append  # the parser calls it without Python between
-        self._parser = httptools.HttpResponseParser(self)
-
-    def send(self, exchange: Exchange, *, reused: bool) -> None:
-        """`reused`: the connection has lain open, so that the server may be closing it just now."""
-        self.exchange = exchange
-        exchange.connection = self
-        exchange.sent = True
-        self.quiet_since = self._sent_at = self.origin.sweeper.tick
-        self._reused = reused
+        self.on_body = self._parts.append
         self._headers: Headers = []
-        self._headers_complete = self._told_head = self._complete = self._until_closed = False
-        self._reusable = True
-        self._unproductive_bytes = 0
-        head, body = exchange.head, exchange.body
+        # A token for each message that may begin, and for each that has to end. An answer nobody asked for finds
+        # no token, and that stops the parser before anything of it gets into the one that was.
+        self._welcome: list[None] = []
+        self.on_message_begin = self._welcome.pop
+        self._open: list[None] = []
+        self.on_message_complete = self._open.pop
+        parser = httptools.HttpResponseParser(self)
+        self._feed: Callable[[bytes], None] = parser.feed_data
+        self._status_code: Callable[[], int] = parser.get_status_code
+        self._keeps_alive: Callable[[], bool] = parser.should_keep_alive
+
+    def send(self, exchange: Exchange) -> None:
+        """`exchange` names this connection already."""
+        self.exchange = exchange
+        self.is_active = True
+        self._head = _AWAITED
+        self._room = self._limits.header_bytes
+        self._welcome.append(None)
+        self._open.append(None)
+        self._headers = []
+        body = exchange.body
         if len(body) <= JOINED_BYTES:
-            self.transport.write(head + body)
+            self._write(b"%b%d\r\n\r\n%b" % (exchange.head, len(body), body))
         else:
-            self.transport.write(head)
-            self.transport.write(body)
+            self._is_large = True
+            self._write(b"%b%d\r\n\r\n" % (exchange.head, len(body)))
+            self._write(body)
 
     @property
     def began(self) -> bool:
         """Has a byte of the answer come?"""
-        return self._told_head or self._unproductive_bytes > 0
+        return self._head != _AWAITED or self._room < self._limits.header_bytes
 
     def pause(self) -> None:
         if not self.paused:
@@ -153,13 +167,15 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused:
             self.paused = False
-            self.quiet_since = self.origin.sweeper.tick
+            self.is_active = True
             self.transport.resume_reading()
 
     def throw_away(self, failure: UpstreamFailure | None = None) -> None:
         """Closes at once: a TLS farewell or a response nobody reads is not worth waiting for."""
         exchange, self.exchange = self.exchange, None
-        if exchange is not None:
+        if exchange is None:
+            self.origin.leave(self)
+        else:
             exchange.connection = None
             if failure is not None:
                 exchange.fail(failure)
@@ -169,34 +185,88 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods alone
+        self._write: Callable[[bytes], None] = self.transport.write
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:  # Nobody asked: an answer out of turn must not become the next one's.
-            self.transport.abort()
+            self.throw_away()
             return
-        self.quiet_since = self.origin.sweeper.tick
-        self._unproductive_bytes += len(data)
+        self.is_active = True
+        broken: Exception | None = None
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._complete:
-                self._break(f"sent what is not HTTP/1.1: {error}")
+            if self._head or len(data) <= self._room:
+                self._feed(data)
+            else:
+                self._feed_long(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ProtocolBroken) as error:
+            if self._open:
+                broken = error
+            else:
+                self._is_kept = False  # the answer is whole; what came after it is not ours
+        call = exchange.call
+        assert call is not None, "an exchange that is over has left its connection"
+        parts = self._parts
+        try:
+            # The call may cancel, post or raise in whatever it is told.
+            if self._head == _CAME:
+                self._head = _TOLD
+                self._room = self._limits.header_bytes
+                if self._is_large:
+                    exchange.body = b""  # it cannot be sent again from here
+                call.on_head(self._status, self._headers)
+                if exchange.call is None:
+                    return
+            elif not parts:
+                self._room -= len(data)
+            if parts:
+                self._room = self._limits.header_bytes
+                body = parts[0] if len(parts) == 1 else b"".join(parts)
+                parts.clear()
+                call.on_body(body)
+                if exchange.call is None:
+                    return
+            if not self._open:
+                exchange.call = None
+                call.on_end()
+                self.exchange = None
+                if self.paused or self._is_large:
+                    self._recover()
+                if self._is_kept:
+                    self.origin.release(self)
+                else:
+                    self.transport.abort()
                 return
-            self._reusable = False  # the answer is whole; what came after it is not ours
-        if self._headers_complete:
-            self._tell(exchange)
-        if self._unproductive_bytes > self.origin.limits.header_bytes and self.exchange is exchange:
-            self._break(f"sent more than {self.origin.limits.header_bytes} bytes of headers")
+        except Exception as error:  # noqa: BLE001 — handed to the loop; raised, an OSError would vanish in asyncio
+            self._report(error)
+            return
+        if broken is not None:
+            self.throw_away(self._failure_of(broken))
+        elif self._room < 0:
+            self._break(f"sent more than {self._limits.header_bytes} bytes that are neither its body nor its end")
+
+    def _feed_long(self, data: bytes) -> None:
+        """A head must end within the limit, though what follows it in this read may not."""
+        self._feed(data[: self._room])
+        if not self._head:
+            raise ProtocolBroken(self._says(f"sent more than {self._limits.header_bytes} bytes of headers"))
+        self._feed(data[self._room :])
 
     def eof_received(self) -> None:
         exchange = self.exchange
-        if exchange is not None and self._until_closed:
-            self._complete = True
-            self._reusable = False
-            self._tell(exchange)
+        if exchange is None:
+            self.origin.leave(self)
+        elif self._until_closed:
+            call, exchange.call = exchange.call, None
+            self.exchange = exchange.connection = None
+            assert call is not None, "an exchange that is over has left its connection"
+            try:
+                call.on_end()
+            except Exception as error:  # noqa: BLE001 — as above
+                self._report(error)
 
     def connection_lost(self, _: Exception | None) -> None:
+        del self._feed, self._status_code, self._keeps_alive  # the parser and we hold each other
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             self.origin.lost(self)
@@ -204,104 +274,110 @@ class Connection(asyncio.Protocol):
         exchange.connection = None
         # A server that closed while the request was on its way has not read it. One that closes later may have
         # begun the work, and sending it again could mean to pay twice.
-        ticks = self.origin.sweeper.tick - self._sent_at
-        if self._reused and not self.began and ticks <= self.origin.stale_ticks:
-            self.origin.lost(self, again=exchange)
+        origin = self.origin
+        ticks = 0 if self.is_active else origin.sweeper.tick - self.quiet_since
+        if not (self.is_fresh or self.began) and ticks <= origin.stale_ticks:
+            origin.lost(self, again=exchange)
             return
-        self.origin.lost(self)
-        what = "in the middle of its answer" if self.began else "without an answer"
-        exchange.fail(Disconnected(f"{self.origin.name} closed the connection {what}", began=self.began))
+        origin.lost(self)
+        what = (
+            "closed the connection in the middle of its answer" if self.began else "closed the connection unanswered"
+        )
+        exchange.fail(Disconnected(self._says(what), began=self.began))
 
     # What the parser tells, while it is fed.
 
-    def on_message_begin(self) -> None:
-        if self._complete:
-            raise _NobodyAsked  # stops the parser, so that nothing of it gets into this answer
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._headers_complete:  # else a trailer: nobody asked for any
+        if len(name) in _LENGTHS and not self._head:  # else it is a trailer: nobody asked for any
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        status = self._status = self._parser.get_status_code()
+        status = self._status = self._status_code()
         if status < 200:
-            self._headers = []
+            self._interim(status)
             return
-        self._headers_complete = True
-        if not self._parser.should_keep_alive():
-            self._reusable = False
+        self._is_kept = self._keeps_alive()
+        for name, value in self._headers:
+            if name == b"content-encoding":
+                self._refuse_encoding(value)
+        if not self._is_kept:
             self._until_closed = not _has_length(self._headers)
+        elif status in {204, 304}:
+            self._is_kept = False  # some servers send a body with it, which would be taken for the next answer
+        self._head = _CAME
 
-    def on_message_complete(self) -> None:
-        if self._headers_complete:
-            self._complete = True
+    def _interim(self, status: int) -> None:
+        """100, 103: another answer follows."""
+        if status < 100:
+            raise ProtocolBroken(self._says(f"answered with a status of {status}"))
+        self._headers = []
+        self._welcome.append(None)
+        self._open.append(None)
 
-    # What the call is told, after the parser is done with a read: the call may cancel, post or raise in it.
+    def _refuse_encoding(self, encoding: bytes) -> None:
+        """Identity was asked for. What came in another encoding nobody here can read; an error's status counts."""
+        if encoding.lower() in {b"", b"identity"}:
+            return
+        exchange = self.exchange
+        assert exchange is not None, "the parser is fed for an exchange alone"
+        assert exchange.call is not None, "an exchange that is over has left its connection"
+        if self._status < 400:
+            shown = encoding[:40].decode("latin-1")
+            raise Unreadable(self._says(f"sent an answer in the encoding {shown!r}, though none was asked for"))
+        exchange.call = _HeadAlone(exchange.call)
 
-    def _tell(self, exchange: Exchange) -> None:
-        call = exchange.call
-        assert call is not None, "an exchange that is over has left its connection"
-        try:
-            if not self._told_head:
-                if self._too_large():
-                    return
-                self._told_head = True
-                exchange.body = b""  # cannot be sent again from here
-                call.on_head(self._status, self._headers)
-            parts = self._parts
-            if parts:
-                if exchange.call is None:
-                    return
-                self._unproductive_bytes = 0
-                data = parts[0] if len(parts) == 1 else b"".join(parts)
-                parts.clear()
-                call.on_body(data)
-            if self._complete and exchange.call is not None:
-                exchange.call = exchange.connection = None
-                call.on_end()
-                self.exchange = None
-                self._rest()
-        except Exception as error:  # noqa: BLE001 — handed to the loop; raised, an OSError would vanish in asyncio
-            self.throw_away(CallbackRaised(f"{type(error).__name__} in our handling of {self.origin.name}'s answer"))
-            self.origin.loop.call_exception_handler(
-                {"message": "a call raised while it was told of its answer", "exception": error, "protocol": self}
-            )
-
-    def _rest(self) -> None:
+    def _recover(self) -> None:
+        """From what only some exchanges do to a connection."""
         if self.paused:
             self.resume()
-        if not self._reusable or self.transport.is_closing() or self.transport.get_write_buffer_size():
-            self.transport.abort()  # Bytes still to be written: it answered before it had read the request.
-        else:
-            self.quiet_since = self.origin.sweeper.tick
-            self.origin.release(self)
+        if self._is_large:
+            self._is_large = False
+            if self.transport.get_write_buffer_size():
+                self._is_kept = False  # it answered before it had read the request
 
-    def _too_large(self) -> bool:
-        limits = self.origin.limits
-        if len(self._headers) > limits.headers:
-            self._break(f"sent more than {limits.headers} headers")
-            return True
-        # The exact sum is worth its time only where the whole read could be over the limit.
-        if self._unproductive_bytes > limits.header_bytes:
-            if sum(len(name) + len(value) + 4 for name, value in self._headers) > limits.header_bytes:
-                self._break(f"sent more than {limits.header_bytes} bytes of headers")
-                return True
-            self._unproductive_bytes = 0
-        return False
+    def _report(self, error: Exception) -> None:
+        """A call raised while it was told of its answer."""
+        self.throw_away(CallbackRaised(f"{type(error).__name__} in our handling of {self.origin.name}'s answer"))
+        self.origin.loop.call_exception_handler(
+            {"message": "a call raised while it was told of its answer", "exception": error, "protocol": self}
+        )
+
+    def _failure_of(self, error: Exception) -> UpstreamFailure:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
+        if isinstance(cause, UpstreamFailure):
+            return cause
+        return ProtocolBroken(self._says(f"sent what is not HTTP/1.1: {error}"))
 
     def _break(self, what: str) -> None:
-        self.throw_away(ProtocolBroken(f"{self.origin.name} {what}"))
+        self.throw_away(ProtocolBroken(self._says(what)))
+
+    def _says(self, what: str) -> str:
+        return f"{self.origin.name} {what}"
 
 
-class _NobodyAsked(Exception):
-    """A second answer to one request."""
+class _HeadAlone(Call):
+    """Tells `call` all but the body."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._call.on_head(status, headers)
+
+    def on_end(self) -> None:
+        self._call.on_end()
+
+    def on_failure(self, failure: UpstreamFailure) -> None:
+        self._call.on_failure(failure)
 
 
 def _has_length(headers: Headers) -> bool:
     """Is the body's end told, so that a connection that closes before it has cut the body off?"""
+    chunked = False
     for name, value in headers:
         if name == b"content-length":
             return True
-        if name == b"transfer-encoding" and value.lower().endswith(b"chunked"):
-            return True
-    return False
+        if name == b"transfer-encoding":
+            chunked = value.lower().endswith(b"chunked")  # the last of them counts
+    return chunked

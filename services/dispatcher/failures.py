@@ -6,6 +6,7 @@ UpstreamFailure
 ├── TimedOut         in which phase says `phase`
 ├── Disconnected     the connection ended before the answer did; `began`: a part of it had come
 ├── ProtocolBroken   what came is not HTTP, or more of it than we take
+├── Unreadable       what came is in an encoding that was not asked for
 └── CallbackRaised   our own code raised while it was told of the answer; the backend is not to blame
 
 A message names the backend's host and port, never a path, a header or a body: those hold keys and prompts.
@@ -54,6 +55,10 @@ class Disconnected(UpstreamFailure):
 
 class ProtocolBroken(UpstreamFailure):
     kind = "its answer was no HTTP"
+
+
+class Unreadable(UpstreamFailure):
+    kind = "its answer is in an encoding that was not asked for"
 
 
 class CallbackRaised(UpstreamFailure):

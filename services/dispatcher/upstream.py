@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
 import re
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Final
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import msgspec
 
 from services.dispatcher.connection import Call, Connection, Exchange, Headers
+from services.dispatcher.dialling import dial
 from services.dispatcher.failures import (
     Busy,
     CallbackRaised,
@@ -28,8 +27,10 @@ from services.dispatcher.failures import (
     Phase,
     ProtocolBroken,
     TimedOut,
+    Unreadable,
     UpstreamFailure,
 )
+from services.dispatcher.sweeper import Sweeper
 
 __all__ = [
     "Busy",
@@ -45,11 +46,11 @@ __all__ = [
     "ProtocolBroken",
     "Sweeper",
     "TimedOut",
+    "Unreadable",
     "UpstreamFailure",
     "header_lines",
 ]
 
-SWEEP_EVERY_S: Final = 0.2
 KNOWN_PATHS: Final = 1024  # request heads kept ready; a path may hold a caller's model name, so there is a bound
 
 _HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
@@ -76,13 +77,13 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
 class Limits(msgspec.Struct, frozen=True):
     """What a backend may take of us. Seconds are checked by the sweeper: never early, late by up to two sweeps."""
 
-    connect_s: float = 5.0  # name, TCP and TLS together
+    connect_s: float = 5.0  # name, TCP and TLS together, all of a name's addresses
     first_byte_s: float | None = None  # None: the flight's deadline rules
+    first_streamed_byte_s: float | None = None
     between_bytes_s: float | None = None
     idle_s: float = 60.0
     stale_s: float = 1.0  # a pooled connection that closes this soon after a request had not read it
     header_bytes: int = 64 * 1024
-    headers: int = 256
     waiting: int = 1024  # calls that wait for a connection beyond those that one is being opened for
 
 
@@ -123,7 +124,7 @@ class Origin:
         agent = b"" if b"user-agent:" in headers.lower() else b"user-agent: tierwise\r\n"
         self._prefix = parts.path.rstrip("/").encode()
         self._lines = b"host: %b\r\n%b%b" % (host.encode(), agent, headers)
-        self._heads: dict[tuple[bytes, bytes | None], bytes] = {}
+        self._heads: dict[bytes, bytes] = {}
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []  # the last one used is used first: the others may go
@@ -145,34 +146,32 @@ class Origin:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def post(self, path: bytes, body: bytes, call: Call, *, accept: bytes | None = None) -> None:
+    def post(self, path: bytes, body: bytes, call: Call, *, streamed: bool = False) -> None:
         """Begins a call and sets `call.exchange`. Whatever the network does is told to `call`, later.
 
-        `path` is added to the url's. ValueError where `path` or `accept` would break out of its line.
+        `path` is added to the url's. ValueError where it would break out of its line.
         """
-        head = self._heads.get((path, accept)) or self._head(path, accept)
-        exchange = Exchange(self, call, b"%b%d\r\n\r\n" % (head, len(body)), body)
-        call.exchange = exchange
-        idle = self._idle
-        while idle:
-            connection = idle.pop()
-            if not connection.transport.is_closing():
-                connection.send(exchange, reused=True)
-                return
-        self._queue(exchange)
+        head = self._heads.get(path) or self._head(path)
+        if self._idle:
+            connection = self._idle.pop()
+            exchange = call.exchange = Exchange(self, call, head, body, streamed, connection, True)
+            connection.send(exchange)
+        else:
+            exchange = call.exchange = Exchange(self, call, head, body, streamed, None, False)
+            self._queue(exchange)
 
     def close_when_idle(self) -> None:
         """From now on no connection is kept after its call. Calls that are under way, or come late, are served."""
         self._keeps = False
-        for connection in self._idle:
+        for connection in tuple(self._idle):
             connection.throw_away()
 
     async def close(self) -> None:
         """Ends everything at once: calls under way fail. Returns when no connection is left."""
         if self._closed is None:
             self._closed = self.loop.create_future()
+            self._keeps = False
             self.sweeper.remove(self)
-            self._idle.clear()
             self._fail_waiting(ConnectFailed(f"the pool of {self.name} was closed"))
             for connection in tuple(self._connections):
                 began = connection.exchange is not None and connection.began
@@ -190,18 +189,23 @@ class Origin:
 
     def release(self, connection: Connection) -> None:
         """`connection` is free: whoever waits longest gets it."""
+        connection.is_fresh = False
         if self._waiting:
-            connection.send(self._waiting.popleft(), reused=True)
-        elif self._keeps and self._closed is None:
+            self._waiting.popleft().go_by(connection)
+        elif self._keeps:
             self._idle.append(connection)
         else:
             connection.throw_away()
 
+    def leave(self, connection: Connection) -> None:
+        """`connection` is about to close: no more exchanges for it."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
     def lost(self, connection: Connection, *, again: Exchange | None = None) -> None:
         """`connection` is closed. `again` goes out once more, on one that nobody has let lie."""
         self._connections.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self.leave(connection)
         if self._closed is not None:
             if again is not None:
                 again.fail(Disconnected(f"the pool of {self.name} was closed", began=False))
@@ -221,15 +225,21 @@ class Origin:
             if sweeper.passed(attempt.since, limits.connect_s):
                 attempt.time_out()
         for connection in tuple(self._connections):
-            since = connection.quiet_since
-            if connection.exchange is None:
-                if sweeper.passed(since, limits.idle_s):
+            if connection.is_active:
+                connection.is_active = False
+                connection.quiet_since = sweeper.tick - 1
+            elif connection.exchange is None:
+                if sweeper.passed(connection.quiet_since, limits.idle_s):
                     connection.throw_away()
             elif not connection.paused:
-                limit_s = limits.between_bytes_s if connection.began else limits.first_byte_s
-                if limit_s is not None and sweeper.passed(since, limit_s):
-                    phase: Phase = "between_bytes" if connection.began else "first_byte"
+                phase, limit_s = self._patience(connection, connection.exchange)
+                if limit_s is not None and sweeper.passed(connection.quiet_since, limit_s):
                     connection.throw_away(TimedOut(f"{self.name} sent nothing for {limit_s:g} s", phase))
+
+    def _patience(self, connection: Connection, exchange: Exchange) -> tuple[Phase, float | None]:
+        if connection.began:
+            return "between_bytes", self.limits.between_bytes_s
+        return "first_byte", self.limits.first_streamed_byte_s if exchange.streamed else self.limits.first_byte_s
 
     # Opening connections.
 
@@ -256,15 +266,12 @@ class Origin:
         attempt.task = self.loop.create_task(self._connect(attempt))
 
     async def _connect(self, attempt: _Attempt) -> None:
-        options: dict[str, Any] = {}
-        if self._tls:
-            options = {"ssl": self._ssl_context or _default_context(), "server_hostname": self._host}
-        if isinstance(self.loop, asyncio.BaseEventLoop):  # uvloop tries one address after the other
-            options["happy_eyeballs_delay"] = 0.25
         failure: UpstreamFailure | None = None
+        context = (self._ssl_context or default_context()) if self._tls else None
         try:
+            opened = await dial(self._host, self._port)
             _, connection = await self.loop.create_connection(
-                lambda: Connection(self), self._host, self._port, **options
+                lambda: Connection(self), sock=opened, ssl=context, server_hostname=self._host if context else None
             )
             if connection.transport.is_closing():
                 failure = ConnectFailed(f"{self.name} closed the connection as soon as it was open")
@@ -287,7 +294,8 @@ class Origin:
         if exchange is None or exchange.call is None:
             self.release(connection)
         else:
-            connection.send(exchange, reused=False)
+            connection.is_fresh = True
+            exchange.go_by(connection)
 
     def _connect_failed(self, exchange: Exchange | None, failure: UpstreamFailure) -> None:
         if exchange is not None:
@@ -301,65 +309,16 @@ class Origin:
         while self._waiting:
             self._waiting.popleft().fail(failure)
 
-    def _head(self, path: bytes, accept: bytes | None) -> bytes:
+    def _head(self, path: bytes) -> bytes:
         """All of a request's head but the body's length."""
-        wanted = b"" if accept is None else b"accept: %b\r\n" % accept
-        if not _PATH.fullmatch(path) or not _HEADER_LINES.fullmatch(wanted):
-            raise ValueError("a request's path or accept header holds what HTTP does not allow")
+        if not _PATH.fullmatch(path):
+            raise ValueError("a request's path holds what HTTP does not allow")
         if len(self._heads) >= KNOWN_PATHS:
             self._heads.clear()
-        head = self._heads[path, accept] = (
-            b"POST %b%b HTTP/1.1\r\n%b%baccept-encoding: identity\r\n"
-            b"content-type: application/json\r\ncontent-length: "
-        ) % (self._prefix, path, self._lines, wanted)
+        head = self._heads[path] = (
+            b"POST %b%b HTTP/1.1\r\n%baccept-encoding: identity\r\ncontent-type: application/json\r\ncontent-length: "
+        ) % (self._prefix, path, self._lines)
         return head
-
-
-class Sweeper:
-    """The one clock of all pools: it counts its own turns, so a loop that was held up ends nothing too early."""
-
-    _by_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Sweeper]] = WeakKeyDictionary()
-
-    def __init__(self, every_s: float = SWEEP_EVERY_S) -> None:
-        self.tick = 0
-        self._every_s = every_s
-        self._origins: set[Origin] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    @classmethod
-    def shared(cls) -> Sweeper:
-        loop = asyncio.get_running_loop()
-        sweeper = cls._by_loop.get(loop)
-        if sweeper is None:
-            sweeper = cls._by_loop[loop] = cls()
-        return sweeper
-
-    def add(self, origin: Origin) -> None:
-        self._origins.add(origin)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._run)
-
-    def remove(self, origin: Origin) -> None:
-        self._origins.discard(origin)
-        if not self._origins and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def ticks(self, seconds: float) -> int:
-        """So many turns from now, `seconds` have passed for sure."""
-        return math.ceil(seconds / self._every_s) + 1
-
-    def passed(self, since: int, seconds: float) -> bool:
-        return self.tick - since >= self.ticks(seconds)
-
-    def sweep(self) -> None:
-        self.tick += 1
-        for origin in tuple(self._origins):
-            origin.sweep()
-
-    def _run(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._run)
-        self.sweep()
 
 
 class _Attempt:
@@ -384,8 +343,9 @@ class _Attempt:
 
 
 @functools.cache
-def _default_context() -> ssl.SSLContext:
-    return ssl.create_default_context()  # one for all: each takes a megabyte, and 20 ms to make
+def default_context() -> ssl.SSLContext:
+    """The system's authorities. One for all: each takes a megabyte, and 20 ms to make."""
+    return ssl.create_default_context()
 
 
 def _reason(error: Exception) -> str:
