@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 from services.ingress import publisher
 from services.ingress.api import CurrentPolicy, build_api
 from services.ingress.calls import Calls
+from services.ingress.cors import Cors
 from services.ingress.doors.chat import ChatDoor, new_ingress_id
 from services.ingress.fast import protocol_for
 from services.ingress.metrics import Counts
@@ -50,7 +51,9 @@ async def serve() -> None:
         counts = Counts()
         service.registry.register(counts)
         door = ChatDoor(ingress_id)
-        api = build_api(current, service.readiness, service.registry, door.mint)
+        api = Cors(
+            build_api(current, service.readiness, service.registry, door.mint), lambda: door.server.cors_origins
+        )
         config = uvicorn.Config(
             api,
             host=settings.host,

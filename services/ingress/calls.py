@@ -84,7 +84,7 @@ class Call:
         self.once = False  # its caller named an Idempotency-Key: it must not be paid twice
         self.received: RequestReceived | None = None
         self.inline = b""  # what was sent behind `received`: the body, or the head of a large one
-        self.body: bytes | None = None  # a large one, while a dispatcher may still ask for it
+        self.body: bytes | bytearray | None = None  # a large one, while a dispatcher may still ask for it
         self.head: AnswerHead | None = None  # once the answer has begun
         self.flight = b""  # the inbox of the dispatcher that answers
         self.chunks = 0  # taken by the caller since credit was last granted

@@ -45,8 +45,18 @@ HOLDER_DIED: Final = server_error(503, "holder_died", "the process that held thi
 STOPPING: Final = server_error(503, "restarting", "this server is restarting; send the request again")
 BROKEN: Final = server_error(500, "internal_error", "the door failed on this request; its log has the cause", 0)
 NOT_HTTP: Final = Refusal(400, "invalid_http", "this is not valid HTTP/1.1; check the request line and the headers")
-
-NO_UPGRADE: Final = Refusal(400, "upgrade_unsupported", "this server speaks HTTP/1.1 only; send no Upgrade header")
+NO_TUNNEL: Final = Refusal(400, "connect_unsupported", "this server is no proxy; send the request itself to it")
+HEAD_TOO_LARGE: Final = Refusal(
+    431,
+    "headers_too_large",
+    "the request line and its headers are more than 64 KiB or 128 headers; send less, the body may be large",
+)
+TOO_SLOW: Final = Refusal(
+    408, "request_timeout", "the request took too long to come; send it again, over a faster connection"
+)
+NO_ROOM: Final = server_error(
+    503, "no_room", "too many large bodies are under way here; try again in a moment", retry_after_s=5
+)
 
 
 def too_large(limit: int) -> Refusal:

@@ -1,270 +1,339 @@
-"""The hot route's HTTP: uvicorn's protocol, which takes `POST /v1/chat/completions` itself, without ASGI.
+"""The hot route's HTTP: one connection. `POST /v1/chat/completions` is answered here, without ASGI.
 
-Every other route goes to uvicorn's own callbacks and so to FastAPI, on the same connection. (Through raw ASGI the
-hot route costs three times as much; through FastAPI, ten times.) Answers leave in the order of their requests:
-further ones on the same connection wait.
+Every other route goes to FastAPI (cold.py), at its turn: answers leave in the order of their requests. (Through raw
+ASGI the hot route costs three times as much; through FastAPI, ten times.) Bytes become requests in reader.py; how
+long a connection may keep us waiting is told in sweeper.py, how many large bodies are held at once in admission.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from services.ingress import errors, render
-from services.ingress.doors import chat
-from shared.contracts import AnswerHead, PlanRefused, Refusal
+from services.ingress import cold, cors, errors, render, sweeper
+from services.ingress.admission import Admission, Claim
+from services.ingress.reader import Reader, Request
+from shared.contracts import MAX_INLINE_BYTES, AnswerHead, PlanRefused, Refusal
 
 if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
     from services.ingress.calls import Call
-    from services.ingress.doors.chat import ChatDoor
+    from services.ingress.doors.chat import Body, ChatDoor
+    from services.ingress.heads import Framing, Headers
 
 MAX_WAITING: Final = 16  # pipelined requests kept while one is answered; more are not read
 LINGER_BYTES: Final = 64 * 1024 * 1024  # what is read and thrown away after a 413, so that the answer arrives
-LINGER_S: Final = 5.0
-IDLE_SWEEP_S: Final = 5.0
-IDLE_SWEEPS: Final = 15  # 75 s without a byte, and nothing being answered: as nginx and most servers have it
+PROBES: Final = 4  # interim answers; some clients take no more than five
+PROBE_AGAIN_S: Final = 0.02
+
+# Why nothing is read for now.
+LINE: Final = 1  # enough requests wait
+ROOM: Final = 2  # a large body waits for room
+ROUTE: Final = 4  # a route of FastAPI has not taken what came
 
 
-class _Request:
-    """One request of the hot route as it comes in."""
-
-    __slots__ = ("asks_to_go_on", "body", "headers", "keep_alive", "size", "version")
-
-    def __init__(self, headers: chat.Headers) -> None:
-        self.headers = headers
-        self.body: list[bytes] = []
-        self.size = 0
-        self.keep_alive = True
-        self.version = "1.1"
-        self.asks_to_go_on = False  # `expect: 100-continue`, not answered yet
-
-
-class HotProtocol(HttpToolsProtocol):
+class HotProtocol(asyncio.Protocol):
     """One connection. A subclass made by `protocol_for` knows its door."""
 
     door: ClassVar[ChatDoor]
-    sweeper: ClassVar[asyncio.TimerHandle | None] = None  # one for all connections: a timer a request is too dear
+    admission: ClassVar[Admission]
+    sweeper: ClassVar[sweeper.Sweeper]
+    transport: asyncio.Transport
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._request: _Request | None = None  # coming in
-        self._call: Call | None = None  # being answered
-        self._answering: _Request | None = None
-        self._waiting: deque[_Request] = deque()
-        self._cold_url = b""
-        self._cold_headers: chat.Headers = []
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._server = (config, server_state, app_state)
+        self._state = server_state
+        self._connections = cast(
+            "set[HotProtocol]", server_state.connections
+        )  # uvicorn wants whatever has `shutdown`
+        self._loop = _loop or asyncio.get_running_loop()
+        self._reader = Reader(self)
+        self._cold: cold.Cold | None = None  # where this connection has asked for another route
+        self._line: deque[Request] = deque()
+        self._current: Request | None = None  # being answered; there is one wherever one waits
+        self._call: Call | None = None  # of `_current`, on the hot route
+        self._has_begun = False  # its head is written
         self._is_chunked = False
+        self._held = 0  # LINE, ROOM, ROUTE
         self._lingering = -1  # bytes still thrown away; -1: not lingering
-        self._deaf = False  # no request of this connection is read any more
-        self._idle_sweeps = 0
+        self.age = 0  # of the message that comes in, in sweeps
+        self._idle = 0  # likewise
+        self._pace = sweeper.Pace()
+        self._probes = -1  # sent to see whether a half-closed client is there; -1: it is not half closed
+        self.is_slow = False
         self._common_of: object = None
         self._common = ""
-        self.is_slow = False
 
     # asyncio's side -----------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(transport)
-        if type(self).sweeper is None:
-            type(self).sweeper = self.loop.call_later(IDLE_SWEEP_S, self._sweep)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        self.transport = transport
+        self._connections.add(self)
+        self.sweeper.watch(self._connections)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._waiting.clear()
-        call, self._call = self._call, None
-        if call is not None and self.door.calls is not None:
-            self.door.calls.left(call)
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's words
+        self._connections.discard(self)
+        self._stop_reading()
+        self._drop_all()
+        if self._cold is not None:
+            self._cold.flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        known = reader.known
+        if known is not None and self._current is None and not reader.is_within:
+            body = known.body_of(data)
+            if body is not None and len(body) <= min(self.door.server.max_body_bytes, MAX_INLINE_BYTES):
+                self._current = known.request
+                self._open(known.request, body)
+                return
         if self._lingering >= 0:
             self._lingering -= len(data)
             if self._lingering < 0:
                 self.transport.abort()
-            return
-        if self._deaf:
-            return
-        self._idle_sweeps = 0
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # To `Upgrade: h2c` and the like the answer is HTTP/1.1 (RFC 9110, 7.8), and then the connection ends.
-            self._read_no_more()
-        except httptools.HttpParserError:
-            self.send_400_response("")
+        elif not reader.is_deaf:
+            self._idle = 0
+            reader.read(data)
+
+    def eof_received(self) -> bool:
+        """The client has sent all that it will. What it asked for is answered, unless it is gone altogether."""
+        if not self._read_no_more():
+            return False
+        self._probes = 0
+        self._probe()
+        self._loop.call_later(PROBE_AGAIN_S, self._probe)
+        return True
 
     def pause_writing(self) -> None:
         self.is_slow = True
-        super().pause_writing()
+        if self._cold is not None:
+            self._cold.flow.pause_writing()
 
     def resume_writing(self) -> None:
         self.is_slow = False
-        super().resume_writing()
+        if self._cold is not None:
+            self._cold.flow.resume_writing()
         if self._call is not None and self._call.flight and self.door.calls is not None:
             self.door.calls.taken(self._call)
 
     def shutdown(self) -> None:
         """uvicorn stops: what is being answered is answered, then the connection closes."""
-        if self._answering is not None:
-            self._answering.keep_alive = False
-            self._waiting.clear()
-            self._deaf = True
+        for request in self._line:
+            self._drop(request)
+        self._line.clear()
+        current = self._current
+        if current is None or self._reader.incoming is not current:
+            self._stop_reading()
+        if current is None:
+            self.transport.close()
         else:
-            super().shutdown()
+            current.must_be_last()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
-        """Not HTTP. Also reached where one of our own callbacks raised, which the log has then."""
-        self._refuse_unread(errors.NOT_HTTP)
+    # From the reader ----------------------------------------------------------------------------------------
 
-    # The parser's side --------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._cold_url = b""
-        self._cold_headers = []
-
-    def on_url(self, url: bytes) -> None:
-        self._cold_url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._cold_headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._deaf:
+    def begin_hot(self, request: Request, length: int) -> None:
+        """`length` as it was announced; 0 where it was not."""
+        self._reader.incoming = request
+        limit = self.door.server.max_body_bytes
+        if length > limit:
+            self.refuse_unread(errors.too_large(limit))
             return
-        path = self._cold_url.partition(b"?")[0]
-        if (path == chat.PATH or _plain(path) == chat.PATH) and self.parser.get_method() == b"POST":
-            self._begin_request()
-        elif self._answering is not None or self._waiting:
-            # uvicorn would answer it ahead of ours. Closing after our answers is HTTP's way to say: ask again.
-            self._read_no_more()
+        if length > MAX_INLINE_BYTES:
+            self.claim(request, length)
+        if request.asks_to_go_on:
+            self._let_go_on()
+
+    def begin_cold(
+        self, request: Request, method: str, url: bytes, version: str, headers: Headers, framing: Framing
+    ) -> None:
+        """Raises BadTarget."""
+        if self._cold is None:
+            self._cold = cold.Cold(*self._server, self.transport, self._read_on_for_route)
+        request.keep_alive = request.keep_alive and version == "1.1"
+        request.cycle = self._cold.cycle(
+            method, url, version, headers, goes_on=framing.asks_to_go_on,
+            keep_alive=request.keep_alive, on_response=lambda: self._cold_answered(request),
+        )  # fmt: skip
+        self._reader.incoming = request
+        self._queue(request)
+
+    def take_whole(self, request: Request) -> None:
+        if request.cycle is not None:
+            cold.complete(request.cycle)
         else:
-            self._hand_over()
+            if request.claim is not None:
+                self.admission.shrink(request.claim, request.size)
+            self._queue(request)
+        if not request.keep_alive:
+            self._reader.stop()
 
-    def on_body(self, body: bytes) -> None:
-        request = self._request
-        if request is not None:
-            request.size += len(body)
-            if request.size > self.door.server.max_body_bytes:
-                self._too_large(request)
-            else:
-                request.body.append(body)
-        elif not self._deaf:
-            super().on_body(body)
+    def claim(self, request: Request, size: int) -> None:
+        request.claim = Claim(size, self._read_on_in_room)
+        if not self.admission.enter(request.claim):
+            self.age = 0
+            self._hold(ROOM)
 
-    def on_message_complete(self) -> None:
-        request, self._request = self._request, None
-        if request is None:
-            if not self._deaf:
-                super().on_message_complete()
-            return
-        if self._deaf or self._lingering >= 0:
-            return
-        if self.parser.should_upgrade():  # the parser has not read its body, nor will it
-            self._refuse_unread(errors.NO_UPGRADE)
-            return
-        request.keep_alive = self.parser.should_keep_alive()
-        if self._is_busy:
-            self._waiting.append(request)
-            if len(self._waiting) >= MAX_WAITING:
-                self.flow.pause_reading()
-        else:
-            self._open(request)
+    def hold_for_route(self) -> None:
+        self._hold(ROUTE)
 
-    def on_response_complete(self) -> None:
-        """uvicorn has answered a request of another route: ours that came after it are next."""
-        super().on_response_complete()
-        self._idle_sweeps = 0
-        if self.transport.is_closing() or not self.cycle.response_complete:  # the next of uvicorn's own
-            return
-        if self._waiting:
-            self._unset_keepalive_if_required()
-            self._open(self._waiting.popleft())
-        elif self._request is not None:
-            self._unset_keepalive_if_required()
-            self._let_go_on(self._request)
+    # Reading, and not ---------------------------------------------------------------------------------------
 
-    def _begin_request(self) -> None:
-        self._request = request = _Request(self._cold_headers)
-        request.version = self.parser.get_http_version()
-        for name, value in self._cold_headers:
-            size = len(name)
-            if size == 14 and name.lower() == b"content-length":
-                if int(value) > self.door.server.max_body_bytes:
-                    self._too_large(request)
-                    return
-            elif size == 6 and name.lower() == b"expect" and value.lower() == b"100-continue":
-                request.asks_to_go_on = True
-                self._let_go_on(request)
+    def _read_on_in_room(self) -> None:
+        self.age = 0
+        self._read_on(ROOM)
+        self._let_go_on()
 
-    def _let_go_on(self, request: _Request) -> None:
-        if request.asks_to_go_on and not self._is_busy:
+    def _read_on_for_route(self) -> None:
+        self._read_on(ROUTE)
+
+    def _hold(self, why: int) -> None:
+        if not self._held and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._held |= why
+
+    def _read_on(self, why: int) -> None:
+        if self._held & why:
+            self._held &= ~why
+            if not self._held and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _let_go_on(self) -> None:
+        """`100 Continue`, once the answers before it are given and there is room."""
+        request = self._reader.incoming
+        if request is not None and request.asks_to_go_on and self._current is None and not self._held & ROOM:
             request.asks_to_go_on = False
             self.transport.write(render.CONTINUE)
 
-    @property
-    def _is_busy(self) -> bool:
-        """A request of this connection is not answered yet."""
-        cycle = self.cycle
-        return self._answering is not None or bool(self._waiting) or not (cycle is None or cycle.response_complete)
-
-    def _hand_over(self) -> None:
-        super().on_message_begin()
-        super().on_url(self._cold_url)
-        for name, value in self._cold_headers:
-            super().on_header(name, value)
-        super().on_headers_complete()
-
-    def _open(self, request: _Request) -> None:
-        self._answering = request
-        body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
-        try:
-            call = self.door.open(self, request.headers, body)
-        except Exception as error:  # noqa: BLE001 - httptools would make a 400 of it and hide it
-            self._broke(error)
+    def _stop_reading(self) -> None:
+        """Of what comes in just now, the rest will not come; a route of FastAPI would wait for it in vain."""
+        self._reader.stop()
+        request, self._reader.incoming = self._reader.incoming, None
+        if request is None or (request.cycle is not None and request.cycle.response_started):
             return
-        if self._answering is request:
+        self._drop(request)
+        if request is self._current:
+            self._current = None
+        elif request in self._line:
+            self._line.remove(request)
+
+    def _drop(self, request: Request) -> None:
+        self._let_body_go(request)
+        if request.cycle is not None:
+            cold.disconnect(request.cycle)
+
+    def _drop_all(self) -> None:
+        call, self._call = self._call, None
+        current, self._current = self._current, None
+        for request in (*self._line, *([current] if current is not None else [])):
+            self._drop(request)
+        self._line.clear()
+        if call is not None and self.door.calls is not None:
+            self.door.calls.left(call)
+
+    def _let_body_go(self, request: Request) -> None:
+        request.body = b""
+        if request.claim is not None:
+            claim, request.claim = request.claim, None
+            self.admission.leave(claim)
+
+    # Whose turn it is ---------------------------------------------------------------------------------------
+
+    def _queue(self, request: Request) -> None:
+        if self._current is None:
+            self._current = request
+            self._start(request)
+        else:
+            self._line.append(request)
+            if len(self._line) >= MAX_WAITING:
+                self._hold(LINE)
+
+    def _start(self, request: Request) -> None:
+        if self._current is not request or self.transport.is_closing():
+            return
+        if request.cycle is not None and self._cold is not None:
+            self._cold.start(request.cycle)
+        else:
+            body, request.body = request.body, b""
+            self._open(request, body)
+
+    def _open(self, request: Request, body: Body) -> None:
+        try:
+            assert request.asked is not None
+            call = self.door.open(self, request.asked, body)
+        except Exception as error:  # noqa: BLE001 - httptools would make a 400 of it and hide it
+            self.broke(error)
+            return
+        if self._current is request:
             self._call = call
+
+    def _finish(self) -> None:
+        """The current request is answered."""
+        request, self._current, self._call = self._current, None, None
+        self._has_begun = False
+        self._idle = 0
+        if request is None:
+            return
+        if request.claim is not None:
+            self._let_body_go(request)
+        if not request.keep_alive:
+            self._stop_reading()
+            self.transport.close()
+        elif self._line:
+            self._current = following = self._line.popleft()
+            self._loop.call_soon(self._start, following)
+            self._read_on(LINE)
+        elif self._reader.incoming is not None:
+            self._let_go_on()
+
+    def _cold_answered(self, request: Request) -> None:
+        self._state.total_requests += 1
+        self._read_on(ROUTE)
+        if self._current is request and request.cycle is not None:
+            request.keep_alive = request.cycle.keep_alive
+            self._finish()
 
     # Answers ------------------------------------------------------------------------------------------------
 
     def answer(self, call: Call, head: AnswerHead, body: bytes) -> None:
-        request = self._answering
+        request = self._current
         if request is None:
             return
-        rendered = render.answer(
-            head, call.request_id, common=self._common_lines(), keep_alive=request.keep_alive, chunked=False
-        )
+        rendered = render.answer(head, call.request_id, self._lines(request), _connection(request))
         self.transport.write(rendered + body)
         self._finish()
 
     def begin(self, call: Call, head: AnswerHead) -> None:
-        request = self._answering
+        request = self._current
         if request is None:
             return
-        if head.body_bytes < 0 and request.version != "1.1":
-            request.keep_alive = False
-        self._is_chunked = head.body_bytes < 0 and request.version == "1.1"
-        self.transport.write(
-            render.answer(
-                head,
-                call.request_id,
-                common=self._common_lines(),
-                keep_alive=request.keep_alive,
-                chunked=self._is_chunked,
+        self._has_begun = True
+        self._let_body_go(request)
+        if head.body_bytes >= 0:
+            self._is_chunked = False
+            rendered = render.answer(head, call.request_id, self._lines(request), _connection(request))
+        else:
+            self._is_chunked = not request.is_old
+            request.keep_alive = request.keep_alive and self._is_chunked
+            rendered = render.stream(
+                head, call.request_id, self._lines(request), _connection(request), chunked=self._is_chunked
             )
-        )
+        self.transport.write(rendered)
 
     def chunk(self, call: Call, data: bytes) -> None:  # noqa: ARG002 - the Caller protocol has it
-        if data and self._answering is not None:
+        if data and self._current is not None:
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
 
     def end(self, call: Call, data: bytes) -> None:
-        if self._answering is None:
+        if self._current is None:
             return
         if self._is_chunked:
             self.transport.write((b"%x\r\n%b\r\n" % (len(data), data) if data else b"") + render.LAST_CHUNK)
@@ -273,117 +342,131 @@ class HotProtocol(HttpToolsProtocol):
         self._finish()
 
     def refuse(self, call: Call, refusal: Refusal, plan: PlanRefused | None = None) -> None:
-        request = self._answering
+        request = self._current
         if request is None:
             return
-        body = errors.body(refusal, call.request_id)
-        head = render.refusal(
-            refusal,
-            call.request_id,
-            len(body),
-            common=self._common_lines(),
-            keep_alive=request.keep_alive,
-            plan=plan,
-        )
-        self.transport.write(head + body)
+        self._write_refusal(refusal, call.request_id, self._lines(request), _connection(request), plan)
         self._finish()
 
     def abort(self, call: Call) -> None:  # noqa: ARG002 - the Caller protocol has it
-        self._call = self._answering = None
+        self._call = None  # it is over already
+        self._drop_all()
         self.transport.abort()
 
-    def _finish(self) -> None:
-        request, self._answering, self._call = self._answering, None, None
-        self._idle_sweeps = 0
-        if request is not None and not request.keep_alive:
-            self._deaf = True
-            self.transport.close()
-        elif self._waiting:
-            self.flow.resume_reading()
-            self.loop.call_soon(self._open_next)
-        elif self._request is not None:
-            self._let_go_on(self._request)
+    def _write_refusal(
+        self, refusal: Refusal, request_id: str, common: str, connection: str, plan: PlanRefused | None = None
+    ) -> None:
+        body = errors.body(refusal, request_id)
+        self.transport.write(render.refusal(refusal, request_id, len(body), common, connection, plan) + body)
 
-    def _open_next(self) -> None:
-        if self._waiting and self._answering is None and not self.transport.is_closing():
-            self._open(self._waiting.popleft())
-
-    def _too_large(self, request: _Request) -> None:
-        """Said before the body has come. What is still coming is read and dropped: closing would lose the answer."""
-        self._request = None
-        request.body.clear()
-        self._refuse_unread(errors.too_large(self.door.server.max_body_bytes))
-
-    def _broke(self, error: Exception) -> None:
-        self.loop.call_exception_handler({"message": "the chat door failed on a request", "exception": error})
-        request, self._answering, self._call = self._answering, None, None
-        if request is None:
+    def broke(self, error: BaseException) -> None:
+        """A bug of ours; the loop's handler logs it."""
+        self._loop.call_exception_handler({"message": "the chat door failed on a request", "exception": error})
+        if self._has_begun and self._call is not None:
+            self.transport.abort()  # an answer is half written
             return
-        self._waiting.clear()
-        self._refuse_unread(errors.BROKEN)
+        self._drop_all()
+        if self._reader.is_deaf:
+            self.transport.close()
+        else:
+            self.refuse_unread(errors.BROKEN)
 
-    def _refuse_unread(self, refusal: Refusal) -> None:
+    def refuse_unread(self, refusal: Refusal) -> None:
         """The connection's last answer. What is still coming is read and dropped: closing would lose the answer.
 
         Where an earlier request is not answered yet, its answer is the last, and this one is not given.
         """
+        if self._reader.is_deaf:
+            return
+        incoming = self._reader.incoming
+        origin = incoming.origin if incoming is not None else b""
         if self._read_no_more():
             return
         self.door.count(refusal)
-        request_id = self.door.mint()
-        body = errors.body(refusal, request_id)
-        head = render.refusal(refusal, request_id, len(body), common=self._common_lines(), keep_alive=False)
-        self.transport.write(head + body)
+        common = self._common_lines() + (cors.lines(origin, self.door.server.cors_origins) if origin else "")
+        self._write_refusal(refusal, self.door.mint(), common, render.CLOSES)
         self._lingering = LINGER_BYTES
+        self.age = 0
+        self._read_on(LINE | ROOM | ROUTE)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def _read_no_more(self) -> bool:
         """The connection closes once what came before is answered. False: there is nothing to be answered."""
-        self._deaf = True
-        last = self._waiting[-1] if self._waiting else self._answering
-        if last is not None:
-            last.keep_alive = False
-            return True
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        self._stop_reading()
+        last = self._line[-1] if self._line else self._current
+        if last is None:
             return False
-        cycle.keep_alive = False
-        if cycle.more_body and not cycle.response_started and not self.pipeline:
-            cycle.disconnected = True  # it is this request that cannot be read on: it waits for its body in vain
-            cycle.message_event.set()
-            return False
+        last.must_be_last()
         return True
 
-    def _sweep(self) -> None:
-        """Closes the connections that nobody uses."""
-        type(self).sweeper = None
-        for connection in list(self.connections):
-            if isinstance(connection, HotProtocol) and not connection._is_busy:
-                connection._idle_sweeps += 1
-                if connection._idle_sweeps > IDLE_SWEEPS:
-                    connection.transport.close()
-        if self.connections:
-            type(self).sweeper = self.loop.call_later(IDLE_SWEEP_S, self._sweep)
+    # Who keeps us waiting -----------------------------------------------------------------------------------
+
+    def swept(self) -> None:
+        """A second has passed."""
+        transport = self.transport
+        if self._pace.is_stuck(transport.get_write_buffer_size()):
+            transport.abort()
+        elif self._lingering >= 0:
+            self.age += 1
+            if self.age > sweeper.LINGER:
+                transport.abort()
+        elif self._probes >= 0:
+            self._probe()
+        elif self._held & ROOM:
+            self.age += 1
+            if self.age > sweeper.ROOM:
+                self.refuse_unread(errors.NO_ROOM)
+        elif self._reader.is_within and not self._reader.is_deaf and not self._held:
+            self._watch_incoming()
+        elif self._current is None:
+            self._idle += 1
+            if self._idle > sweeper.IDLE:
+                self._stop_reading()
+                transport.close()
+
+    def _watch_incoming(self) -> None:
+        request = self._reader.incoming
+        if self._current is not None and self._current is not request:
+            return  # it may be waiting for our answer
+        self.age += 1
+        size = request.size if request is not None else 0
+        if sweeper.is_too_slow(self.age, size, self.door.server.request_timeout_s, in_head=self._reader.in_head):
+            self.refuse_unread(errors.TOO_SLOW)
+
+    def _probe(self) -> None:
+        """Writes what changes nothing to a client that half closed. One that is gone resets the connection then."""
+        request = self._current
+        if request is None or request.is_old or request.cycle is not None or self._probes >= PROBES:
+            return
+        if self._has_begun and not self._is_chunked:
+            return
+        self._probes += 1
+        # A zero before a chunk's size is part of it (RFC 9112, 7.1).
+        self.transport.write(b"0" if self._has_begun else render.CONTINUE)
+
+    # What every answer says ---------------------------------------------------------------------------------
+
+    def _lines(self, request: Request) -> str:
+        common = self._common_lines()
+        return common + cors.lines(request.origin, self.door.server.cors_origins) if request.origin else common
 
     def _common_lines(self) -> str:
         """`date` and `server`; uvicorn makes a new list of them once a second."""
-        headers = self.server_state.default_headers
+        headers = self._state.default_headers
         if headers is not self._common_of:
             self._common_of = headers
             self._common = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in headers)
         return self._common
 
 
-def _plain(path: bytes) -> bytes:
-    """`http://host/v1/chat/complet%69ons` is `/v1/chat/completions` (RFC 9112, 3.2.2; RFC 3986, 6.2.2)."""
-    if not path.startswith(b"/"):
-        _, _, rest = path.partition(b"://")
-        path = b"/" + rest.partition(b"/")[2]
-    return unquote_to_bytes(path) if b"%" in path else path
+def _connection(request: Request) -> str:
+    if not request.keep_alive:
+        return render.CLOSES
+    return render.STAYS_AS_ASKED if request.is_old else render.STAYS
 
 
-def protocol_for(door: ChatDoor) -> type[asyncio.Protocol]:
+def protocol_for(door: ChatDoor, admission: Admission | None = None) -> type[HotProtocol]:
     """The class that uvicorn makes connections of."""
-    return type("ChatProtocol", (HotProtocol,), {"door": door})
+    shared = {"door": door, "admission": admission or Admission(), "sweeper": sweeper.Sweeper()}
+    return type("ChatProtocol", (HotProtocol,), shared)

@@ -97,7 +97,7 @@ class BadBody(Exception):
         self.refusal = refusal
 
 
-def cut(body: bytes) -> bytes:
+def cut(body: bytes | bytearray) -> bytes:
     """At most MAX_INLINE_BYTES of `body`, as JSON. Raises BadBody."""
     try:
         _check_utf8(body)
@@ -118,7 +118,7 @@ def cut(body: bytes) -> bytes:
         kept, longest = max(kept // 4, _SHORTEST), max(longest // 4, 2)
 
 
-def _check_utf8(body: bytes) -> None:
+def _check_utf8(body: bytes | bytearray) -> None:
     """Msgspec lets invalid UTF-8 pass in what it skips. In pieces: as one text it could be four times as large."""
     if body.isascii():
         return

@@ -30,8 +30,6 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Policy, list[str]]
     idle: list[str] = [name for name in NOT_YET if name in tree]
     if policy.routing.mode != "active":
         idle.append("routing.mode")
-    if policy.server.cors_origins:
-        idle.append("server.cors_origins")
     encode_published(policy)  # what could not be published is refused here, with the file's other faults
     return policy, idle
 

@@ -13,18 +13,21 @@ from typing import Final
 from services.ingress import errors
 from services.ingress.calls import Call, Caller, Calls
 from services.ingress.head import BadBody, cut
+from services.ingress.heads import Headers
 from shared.contracts import INGRESS_ID_LENGTH, MAX_INLINE_BYTES, PRIORITIES, Refusal, RequestReceived
 from shared.money import nano_usd
 from shared.policy import Policy, Server
 
 PATH: Final = b"/v1/chat/completions"
+LONGEST_DEADLINE_MS: Final = 10**12  # as the header may say it; the policy has the last word
+ONCE: Final = b"idempotency-key"
 MAX_NAME: Final = 128  # characters of a service's name
 CACHE_WORDS: Final = frozenset(("bypass", "no-store"))
 _PRIORITY_NAMES: Final = ", ".join(PRIORITIES)
 # 32 letters and digits that nobody mistakes for one another; 12 of them are 60 bits.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
-Headers = list[tuple[bytes, bytes]]
+Body = bytes | bytearray
 
 
 def new_ingress_id() -> str:
@@ -40,6 +43,29 @@ class BadHeader(Exception):
         self.refusal = Refusal(400, "invalid_header", f"{name}: {why}", param=name)
 
 
+class Asked:
+    """What a request's headers say to Tierwise; empty is nothing, and then the body may say it."""
+
+    __slots__ = (
+        "cache",
+        "category",
+        "deadline_ms",
+        "max_cost_nano_usd",
+        "once",
+        "priority",
+        "refusal",
+        "service",
+        "tier",
+    )
+
+    def __init__(self) -> None:
+        self.service = self.priority = self.category = self.tier = self.cache = ""
+        self.deadline_ms = LONGEST_DEADLINE_MS
+        self.max_cost_nano_usd = -1
+        self.once = False  # named an Idempotency-Key: never sent a second time
+        self.refusal: Refusal | None = None  # where a header means nothing
+
+
 class ChatDoor:
     """Opens for one ingress process. `calls` is there once NATS has been reached."""
 
@@ -47,20 +73,24 @@ class ChatDoor:
         self._ingress_id = ingress_id
         self._minted = 0
         self.calls: Calls | None = None
-        self.server = Server()
         self._uncounted: list[int] = []
+        self._take(Server())
 
     def on_policy(self, policy: Policy) -> None:
-        self.server = policy.server
+        self._take(policy.server)
+
+    def _take(self, server: Server) -> None:
+        self.server = server
+        self._longest_ms = int(server.request_timeout_s * 1000)
 
     def mint(self) -> str:
         self._minted += 1
         return f"{self._ingress_id}{self._minted:08x}"
 
-    def open(self, caller: Caller, headers: Headers, body: bytes) -> Call:
+    def open(self, caller: Caller, asked: Asked, body: Body) -> Call:
         """The call that began. Where it was refused at once, `caller.refuse` has been called."""
         call = Call(self.mint(), caller)
-        refusal = self._refusal(call, headers, body)
+        refusal = self._refusal(call, asked, body)
         if refusal is not None:
             self.count(refusal)
             caller.refuse(call, refusal)
@@ -75,60 +105,76 @@ class ChatDoor:
             self.calls.counts.refused(status)
         self._uncounted.clear()
 
-    def _refusal(self, call: Call, headers: Headers, body: bytes) -> Refusal | None:
+    def _refusal(self, call: Call, asked: Asked, body: Body) -> Refusal | None:
         calls = self.calls
         if calls is None:
             return errors.NATS_AWAY
-        try:
-            received = self._received(call.request_id, headers, len(body))
-            if received.framed:
-                call.body = body
-                body = cut(body)
-        except (BadHeader, BadBody) as bad:
-            return bad.refusal
-        return calls.send(call, received, body)
+        if asked.refusal is not None:
+            return asked.refusal
+        size = len(body)
+        received = self._received(call.request_id, asked, size)
+        if size > MAX_INLINE_BYTES:
+            try:
+                inline = cut(body)
+            except BadBody as bad:
+                return bad.refusal
+            call.body = body
+        else:
+            inline = bytes(body)
+        call.once = asked.once
+        return calls.send(call, received, inline)
 
-    def _received(self, request_id: str, headers: Headers, body_bytes: int) -> RequestReceived:
-        service = category = tier = cache = priority = ""
-        deadline_ms = int(self.server.request_timeout_s * 1000)
-        max_cost = -1
-        for raw_name, raw_value in headers:
-            if raw_name[:2] not in (b"X-", b"x-"):
-                continue
-            name = raw_name.lower()
-            if not name.startswith(b"x-tierwise-"):
-                continue
-            value = raw_value.decode("latin-1").strip()
-            if name == b"x-tierwise-service":
-                service = _name("X-Tierwise-Service", value)
-            elif name == b"x-tierwise-priority":
-                if value not in PRIORITIES:
-                    raise BadHeader("X-Tierwise-Priority", f"must be one of {_PRIORITY_NAMES}")
-                priority = value
-            elif name == b"x-tierwise-category":
-                category = _name("X-Tierwise-Category", value)
-            elif name == b"x-tierwise-tier":
-                tier = _name("X-Tierwise-Tier", value)
-            elif name == b"x-tierwise-cache":
-                cache = _cache(value)
-            elif name == b"x-tierwise-deadline-ms":
-                deadline_ms = min(deadline_ms, _milliseconds(value))
-            elif name == b"x-tierwise-max-cost-usd":
-                max_cost = _usd(value)
+    def _received(self, request_id: str, asked: Asked, body_bytes: int) -> RequestReceived:
         return RequestReceived(
-            request_id=request_id,
-            received_at_us=time.time_ns() // 1000,
-            door="chat",
-            service=service,
-            priority=priority,
-            deadline_ms=deadline_ms,
-            body_bytes=body_bytes,
-            framed=body_bytes > MAX_INLINE_BYTES,
-            category=category,
-            tier=tier,
-            max_cost_nano_usd=max_cost,
-            cache=cache,
+            request_id,
+            time.time_ns() // 1000,
+            "chat",
+            asked.service,
+            asked.priority,
+            min(asked.deadline_ms, self._longest_ms),
+            body_bytes,
+            body_bytes > MAX_INLINE_BYTES,
+            0,
+            asked.category,
+            asked.tier,
+            asked.max_cost_nano_usd,
+            asked.cache,
         )
+
+
+def read(headers: Headers) -> Asked:
+    """What they ask of Tierwise; the first that means nothing is refused by its name."""
+    asked = Asked()
+    try:
+        for raw_name, raw_value in headers:
+            if raw_name[:2] in {b"X-", b"x-"}:
+                name = raw_name.lower()
+                if name.startswith(b"x-tierwise-"):
+                    _take_in(asked, name, raw_value.decode("latin-1").strip())
+            elif len(raw_name) == len(ONCE) and raw_name.lower() == ONCE:
+                asked.once = True
+    except BadHeader as bad:
+        asked.refusal = bad.refusal
+    return asked
+
+
+def _take_in(asked: Asked, name: bytes, value: str) -> None:
+    if name == b"x-tierwise-service":
+        asked.service = _name("X-Tierwise-Service", value)
+    elif name == b"x-tierwise-priority":
+        if value not in PRIORITIES:
+            raise BadHeader("X-Tierwise-Priority", f"must be one of {_PRIORITY_NAMES}")
+        asked.priority = value
+    elif name == b"x-tierwise-category":
+        asked.category = _name("X-Tierwise-Category", value)
+    elif name == b"x-tierwise-tier":
+        asked.tier = _name("X-Tierwise-Tier", value)
+    elif name == b"x-tierwise-cache":
+        asked.cache = _cache(value)
+    elif name == b"x-tierwise-deadline-ms":
+        asked.deadline_ms = _milliseconds(value)
+    elif name == b"x-tierwise-max-cost-usd":
+        asked.max_cost_nano_usd = _usd(value)
 
 
 def _name(header: str, value: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.ingress.doors.chat import BadHeader, ChatDoor, new_ingress_id
+from services.ingress.doors import chat
+from services.ingress.doors.chat import ChatDoor, new_ingress_id
 from shared.contracts import MAX_INLINE_BYTES, caller_inbox
 
 
@@ -12,7 +13,9 @@ def door():
 
 
 def received(door, *headers, body_bytes=10):
-    return door._received("req_0123456789ab00000001", list(headers), body_bytes)
+    asked = chat.read(list(headers))
+    assert asked.refusal is None
+    return door._received("req_0123456789ab00000001", asked, body_bytes)
 
 
 def test_without_headers_nothing_is_said_that_the_body_might_say(door):
@@ -64,11 +67,16 @@ def test_a_deadline_never_exceeds_the_servers(door):
         (b"X-Tierwise-Cache", b"bypass,"),
     ],
 )
-def test_a_value_that_means_nothing_is_refused_by_the_headers_name(door, name, value):
-    with pytest.raises(BadHeader) as caught:
-        received(door, (name, value))
-    assert caught.value.refusal.status == 400
-    assert caught.value.refusal.param == name.decode()
+def test_a_value_that_means_nothing_is_refused_by_the_headers_name(name, value):
+    refusal = chat.read([(b"Host", b"x"), (name, value)]).refusal
+    assert refusal.status == 400
+    assert refusal.param == name.decode()
+
+
+def test_an_idempotency_key_of_any_case_says_once():
+    assert chat.read([(b"Idempotency-Key", b"7")]).once
+    assert chat.read([(b"idempotency-key", b"7")]).once
+    assert not chat.read([(b"Idempotency-Kex", b"7")]).once
 
 
 def test_a_body_over_the_inline_size_is_framed(door):
@@ -79,7 +87,7 @@ def test_a_body_over_the_inline_size_is_framed(door):
 def test_an_id_says_which_ingress_holds_the_caller(door):
     ids = {door.mint() for _ in range(1000)}
     assert len(ids) == 1000
-    assert {caller_inbox(request_id).split(".")[1] for request_id in ids} == {"req_0123456789ab"}
+    assert {caller_inbox(request_id.encode()) for request_id in ids} == {b"_INBOX.req_0123456789ab"}
     assert new_ingress_id() != new_ingress_id()
 
 

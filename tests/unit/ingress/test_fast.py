@@ -2,103 +2,14 @@
 
 import asyncio
 import json
-import re
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, generate_latest
-from uvicorn.server import ServerState
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
 
-from services.ingress import fast
 from services.ingress.api import CurrentPolicy, build_api
-from services.ingress.doors.chat import ChatDoor
-from services.ingress.fast import HotProtocol, protocol_for
-from services.ingress.metrics import Counts
-from shared.contracts import AnswerHead
 from shared.ops import Readiness
-
-CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
-HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
-
-
-class Transport(asyncio.Transport):
-    def __init__(self):
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data):
-        assert not self.closed
-        self.written += data
-
-    def close(self):
-        self.closed = True
-
-    abort = close
-
-    def is_closing(self):
-        return self.closed
-
-    def pause_reading(self):
-        pass
-
-    def resume_reading(self):
-        pass
-
-    def can_write_eof(self):
-        return False
-
-    @property
-    def statuses(self):
-        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.written)]
-
-
-class Calls:
-    """Every request is taken, and answered when the test says so."""
-
-    def __init__(self):
-        self.counts = Counts()
-        self.sent = []
-
-    def send(self, call, _received, _body):
-        self.sent.append(call)
-
-    def left(self, call):
-        pass
-
-
-class Connection:
-    def __init__(self, api=None):
-        self.door = ChatDoor("req_0123456789ab")
-        self.calls = self.door.calls = Calls()
-        registry = CollectorRegistry()
-        api = api or build_api(CurrentPolicy(), Readiness(), registry, self.door.mint)
-        config = uvicorn.Config(api, lifespan="off", log_config=None, ws="none")
-        config.load()
-        self.transport = Transport()
-        self.protocol = protocol_for(self.door)(config, ServerState(), {})
-        assert isinstance(self.protocol, HotProtocol)
-        self.protocol.connection_made(self.transport)
-
-    def receive(self, data):
-        self.protocol.data_received(data)
-
-    def answer(self, body=b"{}"):
-        call = self.calls.sent.pop(0)
-        head = AnswerHead(200, "application/json", len(body), "general", "small", "small-1", "m", (), 1, 1)
-        call.caller.answer(call, head, body)
-
-    async def settle(self):
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-    @property
-    def counted(self):
-        registry = CollectorRegistry()
-        registry.register(self.calls.counts)
-        lines = generate_latest(registry).decode()
-        return {int(k): float(v) for k, v in re.findall(r'tierwise_requests_total\{status="(\d+)"\} (\S+)', lines)}
+from tests.support.door import CHAT, HEALTH, Connection, World, chat
 
 
 def run(scene):
@@ -133,7 +44,7 @@ def test_a_failing_route_is_a_500_of_openais_shape():
         async def fails():
             raise ZeroDivisionError
 
-        connection = Connection(api)
+        connection = World(api).connect()
         connection.receive(HEALTH.replace(b"/healthz", b"/fails"))
         await connection.settle()
         head, _, body = connection.transport.written.partition(b"\r\n\r\n")
@@ -165,21 +76,78 @@ def test_the_documented_route_behind_the_hot_one_is_a_404_of_openais_shape():
     run(scene)
 
 
-def test_another_route_never_overtakes_requests_that_wait():
+def test_hot_and_other_routes_are_answered_in_the_order_they_were_asked():
     async def scene():
         connection = Connection()
-        connection.receive(CHAT + CHAT)
+        nothing = HEALTH.replace(b"/healthz", b"/nothing")
+        connection.receive(CHAT + HEALTH + CHAT + nothing + nothing + CHAT + HEALTH)
+        await connection.settle()
+        assert connection.statuses == []
+        connection.answer(b"first")
+        await connection.settle()
+        assert connection.statuses == [200, 200], "the third waits for its backend"
+        await connection.answer_all()
+        assert connection.statuses == [200, 200, 200, 404, 404, 200, 200]
+        assert not connection.transport.closed
         connection.receive(HEALTH)
         await connection.settle()
-        assert connection.transport.statuses == []
+        assert connection.statuses[-1] == 200
+
+    run(scene)
+
+
+def test_a_route_that_waits_for_its_turn_gets_the_body_that_came_meanwhile():
+    async def scene():
+        api = FastAPI()
+
+        @api.post("/echo")
+        async def echo(request: Request):
+            return len(await request.body())
+
+        connection = World(api).connect()
+        size = 200_000
+        connection.receive(CHAT + b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        sent = 0
+        while sent < size and connection.transport.reads:
+            connection.receive(b"x" * 1000)
+            sent += 1000
+        assert 64_000 <= sent < 70_000, "no more is read than the route may leave unread"
         connection.answer()
         await connection.settle()
-        assert not connection.transport.closed, "the second is not answered yet"
+        while sent < size:
+            assert connection.transport.reads
+            connection.receive(b"x" * 1000)
+            sent += 1000
+            await connection.settle()
+        connection.receive(CHAT)
+        await connection.answer_all()
+        assert connection.statuses == [200, 200, 200]
+        assert b"\r\n\r\n200000HTTP" in connection.transport.written
+
+    run(scene)
+
+
+def test_a_long_line_of_requests_is_not_read_on_until_it_is_shorter():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT * 17)
+        assert not connection.transport.reads
         connection.answer()
-        await connection.settle()
-        assert connection.transport.statuses == [200, 200]
-        assert connection.transport.closed
+        assert connection.transport.reads
+        await connection.answer_all()
+        assert connection.statuses == [200] * 17
+
+    run(scene)
+
+
+def test_what_follows_the_last_request_of_a_connection_is_not_read():
+    async def scene():
+        connection = Connection()
+        connection.receive(chat(b"{}", b"connection: close") + CHAT + b"\x16nonsense")
+        await connection.answer_all()
+        assert connection.statuses == [200]
         assert connection.transport.written.count(b"connection: close") == 1
+        assert connection.transport.closed
 
     run(scene)
 
@@ -203,7 +171,7 @@ def slow_api():
 def test_a_hot_request_waits_for_every_other_route_before_it():
     async def scene():
         api, go = slow_api()
-        connection = Connection(api)
+        connection = World(api).connect()
         slow = HEALTH.replace(b"/healthz", b"/slow")
         connection.receive(slow + slow + CHAT)
         await connection.settle()
@@ -221,7 +189,7 @@ def test_a_hot_request_waits_for_every_other_route_before_it():
 def test_what_cannot_be_read_waits_for_the_answer_of_another_route(unread):
     async def scene():
         api, go = slow_api()
-        connection = Connection(api)
+        connection = World(api).connect()
         connection.receive(HEALTH.replace(b"/healthz", b"/slow") + unread)
         await connection.settle()
         assert connection.transport.written == b""
@@ -245,47 +213,6 @@ def test_whoever_asks_to_go_on_is_told_after_the_answers_before():
         connection.receive(b"{}")
         connection.answer()
         assert connection.transport.statuses == [200, 100, 200]
-
-    run(scene)
-
-
-def test_idle_connections_are_closed_and_busy_ones_are_not(monkeypatch):
-    monkeypatch.setattr(fast, "IDLE_SWEEP_S", 3600.0)
-
-    async def scene():
-        connection = Connection()
-        connection.receive(CHAT)
-        for _ in range(100):
-            connection.protocol._sweep()
-        assert not connection.transport.closed, "it waits for us"
-        connection.answer()
-        for _ in range(fast.IDLE_SWEEPS):
-            connection.protocol._sweep()
-        assert not connection.transport.closed
-        connection.receive(CHAT)
-        connection.answer()
-        for _ in range(fast.IDLE_SWEEPS):
-            connection.protocol._sweep()
-        assert not connection.transport.closed
-        connection.protocol._sweep()
-        assert connection.transport.closed
-
-    run(scene)
-
-
-def test_all_connections_share_one_sweeper_that_ends_with_them():
-    async def scene():
-        connection = Connection()
-        cls = type(connection.protocol)
-        sweeper = cls.sweeper
-        assert sweeper is not None
-        another = cls(connection.protocol.config, connection.protocol.server_state, {})
-        another.connection_made(Transport())
-        assert cls.sweeper is sweeper
-        another.connection_lost(None)
-        connection.protocol.connection_lost(None)
-        connection.protocol._sweep()
-        assert cls.sweeper is None
 
     run(scene)
 
