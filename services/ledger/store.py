@@ -19,30 +19,46 @@ from services.ledger.core import Entry, Poison, Standing, Verdict
 from shared.database import SCHEMA, connect
 from shared.settings import DatabaseSettings
 
+# Records that are not plainly new come into tables of the connection's own, and go on from there.
+_GIVEN_REQUESTS: Final = "given_requests"
+_GIVEN_CALLS: Final = "given_calls"
+
 _COLUMNS: Final = ", ".join(rows.REQUEST_COLUMNS)
-
-_GIVEN: Final = "given_requests"
-_HAVE_GIVEN: Final = f"""
-CREATE TEMPORARY TABLE IF NOT EXISTS {_GIVEN} ON COMMIT DELETE ROWS
-AS SELECT {_COLUMNS} FROM tierwise.ledger_requests WITH NO DATA
-"""  # noqa: S608  # constants
+_CALL_COLUMNS: Final = ", ".join(rows.CALL_COLUMNS)
 
 
-def _insert(table: str) -> str:
-    return f"INSERT INTO tierwise.{table} ({_COLUMNS}) SELECT {_COLUMNS} FROM {_GIVEN} ON CONFLICT DO NOTHING"  # noqa: S608
+def _have(given: str, columns: str, table: str) -> str:
+    return f"""
+    CREATE TEMPORARY TABLE IF NOT EXISTS {given} ON COMMIT DELETE ROWS
+    AS SELECT {columns} FROM tierwise.{table} WITH NO DATA
+    """  # noqa: S608  # constants
 
 
-_INSERT_REQUESTS: Final = _insert("ledger_requests")
-_INSERT_RESENDS: Final = _insert("ledger_resends")
+def _insert(table: str, columns: str, given: str) -> str:
+    return f"INSERT INTO tierwise.{table} ({columns}) SELECT {columns} FROM {given} ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+_HAVE_GIVEN: Final = ";".join(
+    (
+        _have(_GIVEN_REQUESTS, _COLUMNS, "ledger_requests"),
+        _have(_GIVEN_CALLS, _CALL_COLUMNS, "ledger_attempts"),
+    )
+)
+_INSERT_REQUESTS: Final = _insert("ledger_requests", _COLUMNS, _GIVEN_REQUESTS)
+_INSERT_RESENDS: Final = _insert("ledger_resends", _COLUMNS, _GIVEN_REQUESTS)
+_INSERT_CALLS: Final = _insert("ledger_attempts", _CALL_COLUMNS, _GIVEN_CALLS)
 
 _INSERT_AND_TELL_WHAT_WAS_THERE: Final = f"""
 WITH inserted AS ({_INSERT_REQUESTS} RETURNING request_id)
-SELECT request_id FROM {_GIVEN} WHERE request_id NOT IN (SELECT request_id FROM inserted)
+SELECT request_id FROM {_GIVEN_REQUESTS} WHERE request_id NOT IN (SELECT request_id FROM inserted)
 """  # noqa: S608  # constants
+
+# Of two ledgers that settle one request, the second must see what the first has made of it.
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(8602917354410276015)"
 
 _STANDINGS: Final = """
 SELECT request_id, send, fingerprint, status, (extract(epoch FROM answered_at) * 1000000)::bigint AS answered_at_us
-FROM tierwise.ledger_requests WHERE request_id = ANY($1::text[]) FOR UPDATE
+FROM tierwise.ledger_requests WHERE request_id = ANY($1::text[])
 """
 _RESENT_STANDINGS: Final = _STANDINGS.replace("ledger_requests", "ledger_resends")
 
@@ -148,7 +164,9 @@ class Store:
 async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
     """The usual way, a fifth of the other's cost. Raises UniqueViolationError where a request is there already."""
     await _copy(connection, "ledger_requests", rows.REQUEST_COLUMNS, rows.requests(entries))
-    await _copy_calls(connection, entries)
+    calls = rows.calls(entries)
+    if calls:
+        await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, calls)
 
 
 async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
@@ -156,13 +174,16 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
     first: dict[str, Entry] = {}
     rest = [entry for entry in entries if first.setdefault(entry.usage.request_id, entry) is not entry]
 
+    await connection.execute(_ONE_AT_A_TIME)
     await connection.execute(_HAVE_GIVEN)
     await _give(connection, first.values())
     there = [first.pop(row[0]) for row in await connection.fetch(_INSERT_AND_TELL_WHAT_WAS_THERE)]
     others = await _settle(connection, there + rest) if there or rest else []
-    await _copy_calls(
-        connection, [*first.values(), *(entry for entry, verdict in others if verdict in core.RECORDED)]
-    )
+    recorded = [*first.values(), *(entry for entry, verdict in others if verdict in core.RECORDED)]
+    calls = rows.calls(recorded)
+    if calls:
+        await _copy(connection, _GIVEN_CALLS, rows.CALL_COLUMNS, calls, schema="pg_temp")
+        await connection.execute(_INSERT_CALLS)
     return others
 
 
@@ -183,7 +204,7 @@ async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[
         elif verdict in core.RECORDED:
             if verdict is Verdict.INSTEAD:
                 await connection.execute(_STEP_ASIDE, request_id)
-            await connection.execute(f"TRUNCATE {_GIVEN}")
+            await connection.execute(f"TRUNCATE {_GIVEN_REQUESTS}")
             await _give(connection, [entry])
             await connection.execute(_INSERT_RESENDS if verdict is Verdict.RESEND else _INSERT_REQUESTS)
             await connection.execute(_BEAR_RESENT_COST, request_id)
@@ -191,13 +212,7 @@ async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[
 
 
 async def _give(connection: asyncpg.Connection, entries: Iterable[Entry]) -> None:
-    await _copy(connection, _GIVEN, rows.REQUEST_COLUMNS, rows.requests(entries), schema="pg_temp")
-
-
-async def _copy_calls(connection: asyncpg.Connection, entries: Iterable[Entry]) -> None:
-    calls = rows.calls(entries)
-    if calls:
-        await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, calls)
+    await _copy(connection, _GIVEN_REQUESTS, rows.REQUEST_COLUMNS, rows.requests(entries), schema="pg_temp")
 
 
 async def _copy(

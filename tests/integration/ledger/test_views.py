@@ -1,13 +1,15 @@
 """What dashboards read, against INTERFACE: columns, amounts, days. And the migrations below it."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from services.ledger import core
+from shared.contracts import encode
 from tests.support.ledger import alembic, ledger, querying
-from tests.support.usage import NOON_US, usage
+from tests.support.usage import FEATURES, NOON_US, usage
 from tests.support.wait import eventually
 
 MIDNIGHT_US = NOON_US + 43_200_000_000
@@ -108,6 +110,116 @@ async def test_the_day_does_not_depend_on_the_database_s_time_zone(nats_url, dat
     assert [row["day"] for row in await query("SELECT day FROM tierwise.spend_daily")] == [date(2026, 9, 21)]
 
 
+UNLIKE = {
+    "received_at_us": NOON_US + 1,
+    "service": "s",
+    "priority": "p",
+    "category": "c",
+    "tier": "t",
+    "backend": "b",
+    "model": "m",
+    "reason": "r,r",
+    "cache": "x",
+    "status": 201,
+    "input_tokens": 11,
+    "cached_input_tokens": 12,
+    "output_tokens": 13,
+    "usage_source": "counted",
+    "latency_ms": 14.5,
+    "first_token_ms": 15.5,
+    "cost_nano_usd": 16,
+    "baseline_nano_usd": 17,
+    "policy_version": 18,
+    "lease_id": "l",
+    "reserved_nano_usd": -19,
+}
+CALLS = (
+    {
+        "backend": "b1",
+        "started_at_us": NOON_US + 2,
+        "outcome": "failed",
+        "status": 500,
+        "input_tokens": 21,
+        "cached_input_tokens": 22,
+        "output_tokens": 23,
+        "usage_source": "unknown",
+        "cost_nano_usd": 24,
+        "latency_ms": 25.5,
+        "tier": "t1",
+    },
+    {"started_at_us": NOON_US + 3, "latency_ms": 1.25},
+)
+
+
+async def test_every_column_has_what_the_record_says(nats_url, database_url, dispatcher, query):
+    async with ledger(nats_url, database_url):
+        await dispatcher.send(usage(1, calls=CALLS, **UNLIKE))
+        await dispatcher.send(usage(2, service="größer \U0001f600"))
+        await eventually(dispatcher.all_acked, "acks")
+    row, other = map(dict, await query("SELECT * FROM tierwise.ledger_requests ORDER BY request_id"))
+    assert row.pop("recorded_at") == other["recorded_at"]
+    assert isinstance(row.pop("fingerprint"), int)
+    assert row == {
+        "request_id": usage(1).request_id,
+        "send": 0,
+        "received_at": moment(NOON_US + 1),
+        "day": date(2026, 9, 21),
+        "answered_at": moment(NOON_US + 3 + 1250),
+        "service": "s",
+        "priority": "p",
+        "category": "c",
+        "tier": "t",
+        "backend": "b",
+        "model": "m",
+        "reason": "r,r",
+        "cache": "x",
+        "status": 201,
+        "attempts": 2,
+        "input_tokens": 11,
+        "cached_input_tokens": 12,
+        "output_tokens": 13,
+        "usage_source": "counted",
+        "latency_ms": 14.5,
+        "first_token_ms": 15.5,
+        "cost_nano_usd": 16,
+        "baseline_nano_usd": 17,
+        "policy_version": 18,
+        "lease_id": "l",
+        "reserved_nano_usd": -19,
+        "features": encode(FEATURES),
+        "call_started_at": None,
+        "call_latency_ms": None,
+        "resent_cost_nano_usd": 0,
+    }
+    assert other["service"] == "größer \U0001f600"
+    assert other["first_token_ms"] is None
+    assert (other["call_started_at"], other["call_latency_ms"]) == (moment(NOON_US + 1_000), 412.5)
+    call, _ = map(dict, await query("SELECT * FROM tierwise.ledger_attempts ORDER BY attempt"))
+    assert call == {
+        "request_id": usage(1).request_id,
+        "send": 0,
+        "attempt": 1,
+        "received_at": moment(NOON_US + 1),
+        "day": date(2026, 9, 21),
+        "service": "s",
+        "tier": "t1",
+        "backend": "b1",
+        "started_at": moment(NOON_US + 2),
+        "outcome": "failed",
+        "status": 500,
+        "input_tokens": 21,
+        "cached_input_tokens": 22,
+        "output_tokens": 23,
+        "usage_source": "unknown",
+        "cost_nano_usd": 24,
+        "latency_ms": 25.5,
+    }
+
+
+def moment(at_us):
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)
+
+
 async def relations(query):
     rows = await query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'tierwise'")
     return {row["table_name"] for row in rows} - {"alembic_version"}
@@ -131,6 +243,51 @@ async def test_migrations_go_down_and_up_again_and_two_at_once(database_url, que
 async def two_wait(query):
     mine = "datname = current_database() AND wait_event_type = 'Lock'"
     return (await query(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {mine}"))[0]["n"] == 2
+
+
+OF_THE_FIRST_RELEASE = """
+    INSERT INTO tierwise.ledger_requests (request_id, send, received_at, day, answered_at, service, priority,
+        category, tier, backend, model, reason, cache, status, attempts, input_tokens, cached_input_tokens, output_tokens,
+        usage_source, latency_ms, cost_nano_usd, baseline_nano_usd, policy_version, lease_id, reserved_nano_usd,
+        features, fingerprint)
+    VALUES ($1, 0, '2026-09-21 12:00Z', '2026-09-21', '2026-09-21 12:00:01Z', 'billing', 'normal', 'extraction',
+        'small', 'small-1', 'qwen-9b', 'category', 'miss', 200, 1, 120, 20, 30, 'reported', 413, 750, 98000, 3, '', 0,
+        '', $2)
+"""
+ITS_CALL = """
+    INSERT INTO tierwise.ledger_attempts
+    SELECT request_id, send, 1, received_at, day, service, tier, backend, received_at, 'answered', status,
+        input_tokens, cached_input_tokens, output_tokens, usage_source, cost_nano_usd, latency_ms
+    FROM tierwise.ledger_requests
+"""
+VIEWS = (
+    "SELECT * FROM tierwise.requests ORDER BY request_id",
+    "SELECT * FROM tierwise.attempts ORDER BY request_id, send, attempt",
+    "SELECT * FROM tierwise.spend_daily",
+)
+
+
+async def test_rows_of_the_first_release_are_kept_and_known(nats_url, database_url, dispatcher, query):
+    assert (await alembic(database_url, "downgrade", "0001"))[0] == 0
+    await query(OF_THE_FIRST_RELEASE, usage(1).request_id, core.fingerprint(encode(usage(1))))
+    await query(ITS_CALL)
+    before = [await query(view) for view in VIEWS]
+    assert (await alembic(database_url, "upgrade", "head"))[0] == 0
+    assert [await query(view) for view in VIEWS] == before
+
+    async with ledger(nats_url, database_url) as one:
+        await dispatcher.send(usage(1), usage(2))
+        await dispatcher.send(usage(2, send=1, calls=({"started_at_us": NOON_US + 9_000_000},)))
+        await eventually(dispatcher.all_acked, "acks")
+        assert (one.counted("duplicates"), one.counted("records"), one.counted("conflicts")) == (1, 2, 0)
+    after = [await query(view) for view in VIEWS]
+    assert after[0][0] == before[0][0]
+    assert [(call["request_id"][-1], call["send"]) for call in after[1]] == [("1", 0), ("2", 0), ("2", 1)]
+    assert [call["outcome"] for call in after[1]] == ["answered"] * 3
+    assert [(row["requests"], row["cost_nano_usd"]) for row in after[2]] == [(2, 3 * 750)]
+
+    assert (await alembic(database_url, "downgrade", "0001"))[0] == 0
+    assert [await query(view) for view in VIEWS] == after
 
 
 async def test_migrations_make_the_tables_that_the_services_describe(database_url):
