@@ -22,6 +22,7 @@ from bench.series import Measured, measure
 from bench.soak import Soak, soak
 from bench.subject import DIRECT, LITELLM, NGINX, TENSORZERO, TIERWISE, Running, Subject, check_answers
 from bench.subjects import backends, subjects
+from bench.taken import PROC
 
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(".bench")
@@ -44,13 +45,15 @@ def main() -> None:
     if options.history:
         console.print(report.history_table(results.kept(options.results)))
         return
+    if not PROC.exists():
+        sys.exit("python -m bench reads what processes take from /proc, which only Linux has")
     chosen = _chosen(options)
     began, at = time.monotonic(), datetime.now(UTC)
     machine = facts.machine()
     whole = _measure_all(console, chosen, options)
     main_figures = targets.main_figures(whole.cases)
-    if whole.soak:
-        main_figures["soak_growth"] = max(whole.soak.growth.values())
+    if whole.soak and whole.soak.most_mib is not None:
+        main_figures["soak_growth_mib"] = whole.soak.most_mib
     verdicts = targets.verdicts(main_figures, whole.cases)
     result = {
         "schema": results.SCHEMA,
@@ -72,8 +75,7 @@ def main() -> None:
     report.show(console, chosen, whole.cases, whole.unavailable)
     if whole.soak:
         console.print(report.soak_table(whole.soak))
-    ratios = {name: value for name, value in main_figures.items() if name.startswith("cpu_ratio")}
-    console.print(report.targets_table(verdicts, ratios))
+    console.print(report.targets_table(verdicts, main_figures))
     console.print(f"kept in {file}; took {result['took_s']} s")
     if TIERWISE in whole.unavailable:
         sys.exit(1)
@@ -136,14 +138,16 @@ def _measure_all(console: Console, chosen: list[Case], options: argparse.Namespa
         runs = sum(case.rounds for case in chosen for name in alive if case.only is None or name in case.only)
         progress.update(task, total=runs)
         measured: dict[str, dict[str, Measured]] = {}
+
+        def say(sentence: str) -> None:
+            progress.console.print(sentence, markup=False, style="yellow")
+
         for case in chosen:
 
             def on_run(subject: str, case: Case = case) -> None:
                 progress.update(task, advance=1, description=f"{case.name}: {subject}")
 
-            measured[case.name] = measure(
-                case, alive, [server.pid for server in to.values()], on_run, progress.console.print
-            )
+            measured[case.name] = measure(case, alive, [server.pid for server in to.values()], on_run, say)
         soaked = None
         if options.soak and TIERWISE in alive:
             task = progress.add_task("soak", total=options.soak)

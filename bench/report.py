@@ -13,10 +13,10 @@ from bench.router import FRAME
 from bench.series import Measured
 from bench.soak import Soak
 from bench.subject import DIRECT, TIERWISE
-from bench.targets import TARGETS, Cases, Verdict
+from bench.targets import TARGETS, YARDSTICKS, Cases, Verdict
 
 # Column: figure of a run, and how it is written.
-PLAIN = {"req/s": ("per_second", ",.0f"), "p50 ms": ("p50_ms", ",.2f"), "p99 ms": ("p99_ms", ",.2f")}
+PLAIN = {"req/s": ("per_second", ",.0f"), "p50 ms": ("p50_ms", ",.3f"), "p99 ms": ("p99_ms", ",.2f")}
 STREAMED = {
     "chunks/s": ("per_second", ",.0f"),
     "first p50 ms": ("first_p50_ms", ",.2f"),
@@ -45,18 +45,17 @@ def show(console: Console, chosen: Sequence[Case], cases: Cases, unavailable: Ma
         console.print(why, markup=False)
 
 
-def targets_table(verdicts: Sequence[Verdict], ratios: Mapping[str, float]) -> Table:
-    table = _table("targets", "", "target", "measured", "")
+def targets_table(verdicts: Sequence[Verdict], figures: Mapping[str, float]) -> Table:
+    table = _table("targets", "", "target", "measured", "", "")
     for one in verdicts:
         if one.value is None:
-            table.add_row(one.what, one.limit, "", "not measured")
+            table.add_row(one.what, one.limit, "", "not measured", "")
             continue
         word = "[green]reached[/]" if one.is_reached else "[red]missed[/]"
-        table.add_row(one.what, one.limit, f"{one.value:,.4g}", word + ("" if one.is_clean else ", disturbed"))
-    for name, ratio in ratios.items():
-        _, _, peer, _, against = name.split("_")
-        whose = "the frame's" if against == "frame" else "all processes', with PostgreSQL and usage drained"
-        table.add_row(f"times {whose} CPU: {peer}'s, a request", "", f"{ratio:,.4g}", "")
+        table.add_row(one.what, one.limit, f"{one.value:,.4g}", word, "" if one.is_clean else "disturbed")
+    for name, what in YARDSTICKS.items():
+        if name in figures:
+            table.add_row(what, "", f"{figures[name]:,.4g}", "", "", style="dim")
     return table
 
 
@@ -65,18 +64,19 @@ def soak_table(soak: Soak) -> Table:
     table = _table(f"memory over {soak.requests:,} requests, MiB ({soak.errors:,} failed)", "requests", *names)
     for one in soak.samples:
         table.add_row(f"{one.requests:,}", *(f"{one.memory_mib[name]:.0f}" for name in names))
-    table.add_row("growth", *(f"{soak.growth[name]:.2f}" for name in names), style="bold")
+    table.add_row("growth", *(f"{soak.growth_mib[name]:+.1f}" for name in names), style="bold")
     return table
 
 
 def history_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """One column a run, the newest last; a row a target."""
+    """One column a run, the newest last; a row a figure."""
     columns = [f"{one['at'][5:16].replace('T', ' ')}\n{one['versions']['commit'][:9]}" for one in results]
     table = _table("from run to run (a star: a quick one)", "", "target", *columns)
-    for target in TARGETS:
-        values = [_in_history(one, target.figure) for one in results]
+    rows = [(target.figure, target.what, target.limit) for target in TARGETS]
+    for figure, what, limit in [*rows, *((figure, what, "") for figure, what in YARDSTICKS.items())]:
+        values = [_in_history(one, figure) for one in results]
         if any(values):
-            table.add_row(target.what, target.limit, *values)
+            table.add_row(what, limit, *values)
     return table
 
 
@@ -133,7 +133,7 @@ def _runs(one: Measured) -> str:
 def _processes(ours: Mapping[Case, Measured]) -> Table:
     """CPU by process, and the memory of the first case."""
     shown = [(case, one) for case, one in ours.items() if not one.failed and case.name != LARGE]
-    table = _table("Tierwise by process: CPU µs a request or chunk", "", *(case.name for case, _ in shown), "MiB")
+    table = _table("Tierwise, CPU µs by process", "", *(case.name for case, _ in shown), "MiB")
     if not shown:
         return table
     first = shown[0][1]

@@ -13,8 +13,9 @@ from bench.subject import FAST, Running
 from bench.taken import memory_by_name
 
 SAMPLES = 20
+ENOUGH = 5
 CONNECTIONS = 64
-SLICE_S = 5.0  # between two looks; the load stops for them, and the ledger takes in what waits
+SLICE_S = 2.0  # between two looks; the load stops for them, and the ledger takes in what waits
 DRAINED_WITHIN_S = 300.0
 SETTLED_SHARE = 0.2  # of the requests; until then a process may still be filling its buffers and caches
 
@@ -32,14 +33,24 @@ class Soak:
     samples: list[Sample]
 
     @property
-    def growth(self) -> dict[str, float]:
-        """By process: its memory at the end, in times of what it was after a fifth of the requests."""
+    def growth_mib(self) -> dict[str, float]:
+        """By process, from a fifth of the requests on."""
         early = next(one for one in self.samples if one.requests >= self.requests * SETTLED_SHARE)
         last = self.samples[-1]
-        return {name: last.memory_mib[name] / max(early.memory_mib[name], 1.0) for name in last.memory_mib}
+        return {name: last.memory_mib[name] - early.memory_mib[name] for name in last.memory_mib}
+
+    @property
+    def most_mib(self) -> float | None:
+        """How much that process has grown which has grown most; PostgreSQL fills its buffers, and is left out.
+
+        None: too short to tell.
+        """
+        if len(self.samples) < ENOUGH:
+            return None
+        return max(growth for name, growth in self.growth_mib.items() if name != "postgres")
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "growth": self.growth}
+        return {**asdict(self), "growth_mib": self.growth_mib}
 
 
 def soak(running: Running, requests: int, on_sample: Callable[[int], None]) -> Soak:

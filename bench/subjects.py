@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.load import Door
 from bench.nginx import has_nginx, nginx_backend, nginx_proxy
 from bench.peers import litellm, tensorzero
-from bench.processes import free_port, listening
+from bench.processes import CannotRun, free_port, listening
 from bench.router import tierwise
 from bench.subject import DIRECT, FAST, LITELLM, NGINX, OWN, PATH, TENSORZERO, TIERWISE, Backends, Running, Subject
 
@@ -29,15 +29,13 @@ def backends(folder: Path) -> Iterator[Backends]:
 
 def subjects(to: Backends, folder: Path, cache: Path) -> list[Subject]:
     """In the order of the table; the others are compared with the first. `cache` has the peers' environments."""
-    found = [Subject(DIRECT, lambda: _direct(to))]
-    if has_nginx():
-        found.append(Subject(NGINX, lambda: _nginx(to, folder)))
-    found += [
+    return [
+        Subject(DIRECT, lambda: _direct(to)),
+        Subject(NGINX, lambda: _nginx(to, folder)),
         Subject(TIERWISE, lambda: tierwise(to, folder)),
         Subject(TENSORZERO, lambda: tensorzero(to, folder, cache)),
         Subject(LITELLM, lambda: litellm(to, folder, cache)),
     ]
-    return found
 
 
 @contextmanager
@@ -47,6 +45,8 @@ def _direct(to: Backends) -> Iterator[Running]:
 
 @contextmanager
 def _nginx(to: Backends, folder: Path) -> Iterator[Running]:
+    if not has_nginx():
+        raise CannotRun("nginx is not installed")
     with nginx_proxy(folder / "proxy", dict(to)) as proxies:
         doors = {name: Door(proxy.url + PATH, "mock", {}) for name, proxy in proxies.items()}
         yield Running(doors, {"nginx": proxies[FAST].pid})

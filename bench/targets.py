@@ -9,7 +9,7 @@ from typing import Any
 from bench.cases import LARGE, PACED, PLAIN_1, PLAIN_64, SLOW, UNPACED
 from bench.router import FRAME
 from bench.series import Measured
-from bench.subject import DIRECT, LITELLM, TENSORZERO, TIERWISE
+from bench.subject import DIRECT, LITELLM, NGINX, TENSORZERO, TIERWISE
 
 Cases = Mapping[str, Mapping[str, Measured]]  # by case, by subject
 
@@ -48,8 +48,18 @@ TARGETS = (
     Target("large_unanswered", "of 64 bodies of 20 MiB not answered", at_most=0),
     Target("large_mib", "MiB at the peak of 64 bodies of 20 MiB", at_most=600),
     Target("large_slow_consumers", "slow consumers at 64 bodies of 20 MiB", at_most=0),
-    Target("soak_growth", "times the memory of the process that grew most, over the soak", at_most=1.1),
+    Target("soak_growth_mib", "MiB by which the process that grew most grew over the soak", at_most=10),
 )
+
+
+# What nothing is asked of, and everything is read by.
+YARDSTICKS = {
+    "nginx_us": "CPU µs a request of nginx' proxy_pass: the least, on this machine",
+    "cpu_ratio_tensorzero_to_frame": "TensorZero's CPU a request, in times of the frame's",
+    "cpu_ratio_tensorzero_to_all": "the same, of all processes' with PostgreSQL",
+    "cpu_ratio_litellm_to_frame": "LiteLLM's CPU a request, in times of the frame's",
+    "cpu_ratio_litellm_to_all": "the same, of all processes' with PostgreSQL",
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Verdict:
 
 
 def main_figures(cases: Cases) -> dict[str, float]:
-    """Those that are there, by the names of `TARGETS`, and CPU ratios to the peers."""
+    """Those that are there, by the names of `TARGETS` and `YARDSTICKS`."""
     figures: dict[str, float] = {}
     many, one, slow, large = (_of(cases, case) for case in (PLAIN_64, PLAIN_1, SLOW, LARGE))
     if many:
@@ -77,6 +87,9 @@ def main_figures(cases: Cases) -> dict[str, float]:
         }
         for peer, name in ((TENSORZERO, "tensorzero"), (LITELLM, "litellm")):
             figures |= _ratios(many, _of(cases, PLAIN_64, peer), name)
+    nginx = _of(cases, PLAIN_64, NGINX)
+    if nginx:
+        figures["nginx_us"] = sum(nginx.cpu_us.values())
     direct = _of(cases, PLAIN_1, DIRECT)
     if one and direct:
         figures["p50_added_ms"] = one.figures["p50_ms"] - direct.figures["p50_ms"]
@@ -144,7 +157,7 @@ _CASES_OF = {
     "paced_us": (PACED,),
     "slow": (SLOW,),
     "large": (LARGE,),
-    "soak_growth": (),
+    "soak": (),
 }
 
 
