@@ -29,8 +29,8 @@ check: install  ## the quick ring: style, types, import contracts, unit tests an
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest -q tests/unit tests/contracts tests/simulation
 
-bench: install  ## what a request costs, side by side with what can be installed
-	@$(BIN)/python -m bench
+bench: install  ## what a request costs, side by side with what can be installed (QUICK=1: two minutes, not fifteen)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
 	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)
@@ -42,5 +42,5 @@ lock: install  ## compile the lock files anew (needs uv); the image's two follow
 	@echo hatchling | $(LOCK) -c requirements.lock - -o requirements-build.lock
 	@! grep -nE 'https?://' requirements.lock requirements-image.lock requirements-build.lock
 
-clean:  ## remove the virtual environment and the state of `make up`
-	@rm -rf .venv .tierwise
+clean:  ## remove the virtual environment, the state of `make up` and the peers of `make bench`
+	@rm -rf .venv .tierwise .bench
