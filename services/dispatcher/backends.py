@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from services.dispatcher.providers.openai import Changes
-from services.dispatcher.upstream import Origin, header_lines
+from services.dispatcher.proxies import ProxyUnusable, proxy_for
+from services.dispatcher.upstream import Limits, Origin, Outlet, header_lines
 from shared.policy import Backend, Policy, PolicyFault, resolve
 from shared.prices import Price
 
-VERSIONS_KEPT = 2  # a plan made under the last version is still carried out under it
+VERSIONS_KEPT: Final = 2  # a plan made under the last version is still carried out under it
+
+# Shares of the time that a request has (server.request_timeout_s). A backend that took a request and hangs leaves
+# the next one half of it. A plain answer begins when all of it is there, which on slow hardware takes minutes; a
+# stream begins with its first token.
+SILENT_SHARE: Final = 0.5
+SILENT_SHARE_STREAMED: Final = 0.25
 _FREE = Price(0, 0, 0)
 
 
@@ -36,7 +44,7 @@ class Target:
         "tier",
     )  # fmt: skip
 
-    def __init__(self, backend: Backend, origin: Origin | None, load: Load, fault: str = "") -> None:
+    def __init__(self, backend: Backend, origin: Outlet | None, load: Load, fault: str = "") -> None:
         self.name = backend.name
         self.tier = backend.tier
         self.model = backend.model
@@ -65,11 +73,12 @@ class Backends:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._versions: dict[int, dict[str, Target]] = {}
-        self._origins: dict[tuple[str, bytes, int], Origin] = {}
+        self._origins: dict[tuple[str, bytes, int, Limits], Outlet] = {}
         self._loads: dict[str, Load] = {}
 
     def publish(self, policy: Policy, version: int) -> None:
-        targets = {backend.name: self._target(backend) for backend in policy.backends}
+        limits = limits_of(policy)
+        targets = {backend.name: self._target(backend, limits) for backend in policy.backends}
         # In the order in which they came: where NATS has lost its store, the newest has the lowest number.
         self._versions.pop(version, None)
         self._versions[version] = targets
@@ -93,24 +102,42 @@ class Backends:
     async def close(self) -> None:
         await asyncio.gather(*(origin.close() for origin in self._origins.values()))
 
-    def _target(self, backend: Backend) -> Target:
+    def _target(self, backend: Backend, limits: Limits) -> Target:
         load = self._loads.setdefault(backend.name, Load())
         try:
             url = resolve(backend.url, self._environment).rstrip("/")
             key = resolve(backend.api_key, self._environment)
             headers = {"authorization": f"Bearer {key}"} if key else {}
             lines = header_lines(headers)
-            return Target(backend, self._origin(url, lines, backend.max_concurrent), load)
-        except PolicyFault as fault:
+            return Target(backend, self._origin(url, lines, backend.max_concurrent, limits), load)
+        except (PolicyFault, ProxyUnusable) as fault:
             return Target(backend, None, load, f"backend {backend.name}: {fault}")
         except ValueError:
             # Its message may hold the value.
             unusable = f"backend {backend.name}: its base_url or api_key cannot be used in a request"
             return Target(backend, None, load, unusable)
 
-    def _origin(self, url: str, headers: bytes, max_connections: int) -> Origin:
-        origin = self._origins.get((url, headers, max_connections))
+    def _origin(self, url: str, headers: bytes, max_connections: int, limits: Limits) -> Outlet:
+        origin = self._origins.get((url, headers, max_connections, limits))
         if origin is None:
-            origin = Origin(url, headers=headers, max_connections=max_connections)
-            self._origins[url, headers, max_connections] = origin
+            origin = _outlet(url, headers, max_connections, limits, proxy_for(url, self._environment))
+            self._origins[url, headers, max_connections, limits] = origin
         return origin
+
+
+def _outlet(url: str, headers: bytes, max_connections: int, limits: Limits, proxy: str | None) -> Outlet:
+    if proxy is None:
+        return Origin(url, headers=headers, max_connections=max_connections, limits=limits)
+    from services.dispatcher.proxied import ProxiedOrigin  # with httpx, which takes 15 MB
+
+    return ProxiedOrigin(url, proxy, headers=headers, max_connections=max_connections, limits=limits)
+
+
+def limits_of(policy: Policy) -> Limits:
+    """How long a backend may be silent, by how long a request may take."""
+    whole_s = policy.server.request_timeout_s
+    return Limits(
+        first_byte_s=whole_s * SILENT_SHARE,
+        first_streamed_byte_s=whole_s * SILENT_SHARE_STREAMED,
+        between_bytes_s=whole_s * SILENT_SHARE,
+    )

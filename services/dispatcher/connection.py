@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
 import msgspec
@@ -26,6 +26,20 @@ Headers = list[tuple[bytes, bytes]]
 _LENGTHS: Final = frozenset({12, 11, 14, 16, 17})
 
 
+class Handle(Protocol):
+    """A caller's hand on its exchange."""
+
+    sent: bool  # a byte of it may have reached the backend, which may bill it
+
+    def cancel(self) -> None:
+        """Ends the call for both sides: the backend sees its connection close."""
+
+    def pause(self) -> None:
+        """Stops reading. What the read under way brought is still delivered (at most 256 KiB)."""
+
+    def resume(self) -> None: ...
+
+
 class Call:
     """Who asked. Told from the loop, never from inside `Origin.post`.
 
@@ -35,7 +49,7 @@ class Call:
     __slots__ = ("exchange",)
 
     def __init__(self) -> None:
-        self.exchange: Exchange | None = None  # set by `Origin.post`
+        self.exchange: Handle | None = None  # set by `Origin.post`
 
     def on_head(self, status: int, headers: Headers) -> None:
         """The final answer's. Of its headers at least those that anybody reads; names are lower-case."""
@@ -51,7 +65,7 @@ class Call:
 
 
 class Exchange(msgspec.Struct, eq=False):
-    """One request and its answer: the caller's handle on it."""
+    """One request and its answer."""
 
     origin: Origin
     call: Call | None  # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc.
@@ -59,7 +73,7 @@ class Exchange(msgspec.Struct, eq=False):
     body: bytes
     streamed: bool
     connection: Connection | None  # while it is under way, and after
-    sent: bool  # a byte of it may have reached the backend, which may bill it
+    sent: bool
 
     def go_by(self, connection: Connection) -> None:
         self.connection = connection
@@ -67,7 +81,6 @@ class Exchange(msgspec.Struct, eq=False):
         connection.send(self)
 
     def cancel(self) -> None:
-        """Ends the call for both sides: the backend sees its connection close."""
         if self.call is None:
             return
         self.call = None
@@ -77,7 +90,6 @@ class Exchange(msgspec.Struct, eq=False):
             self.connection.throw_away()
 
     def pause(self) -> None:
-        """Stops reading. What the read under way brought is still delivered (at most 256 KiB)."""
         if self.connection is not None and self.call is not None:
             self.connection.pause()
 

@@ -12,8 +12,8 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -42,6 +42,7 @@ __all__ = [
     "Headers",
     "Limits",
     "Origin",
+    "Outlet",
     "Phase",
     "ProtocolBroken",
     "Sweeper",
@@ -74,6 +75,16 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
     return bytes(lines)
 
 
+def split_url(url: str) -> SplitResult:
+    """Raises ValueError where `url` is none of a backend."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a backend's url begins with http:// or https:// and names a host")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a backend's url has no user, query or fragment; keys belong in headers")
+    return parts
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What a backend may take of us. Seconds are checked by the sweeper: never early, late by up to two sweeps."""
 
@@ -90,6 +101,14 @@ class Limits(msgspec.Struct, frozen=True):
 DEFAULT_LIMITS: Final = Limits()
 
 
+class Outlet(Protocol):
+    """What calls of one backend go out by: an `Origin`, or proxied.py's."""
+
+    def post(self, path: bytes, body: bytes, call: Call, *, streamed: bool = False) -> None: ...
+    def close_when_idle(self) -> None: ...
+    async def close(self) -> None: ...
+
+
 class Origin:
     """One scheme://host:port with its pool. Made while the loop runs. `post` begins a call."""
 
@@ -103,11 +122,7 @@ class Origin:
         limits: Limits = DEFAULT_LIMITS,
         sweeper: Sweeper | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("a backend's url begins with http:// or https:// and names a host")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError("a backend's url has no user, query or fragment; keys belong in headers")
+        parts = split_url(url)
         if not _HEADER_LINES.fullmatch(headers):
             raise ValueError("headers are lines as header_lines() makes them")
         self.loop = asyncio.get_running_loop()
@@ -116,7 +131,7 @@ class Origin:
         self.stale_ticks = self.sweeper.ticks(limits.stale_s)
         self._tls = parts.scheme == "https"
         self._ssl_context = ssl_context
-        self._host: str = parts.hostname
+        self._host = parts.hostname or ""
         self._port: int = parts.port or (443 if self._tls else 80)
         shown = f"[{self._host}]" if ":" in self._host else self._host.encode("idna").decode()
         self.name = f"{shown}:{self._port}"
