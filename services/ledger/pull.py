@@ -62,6 +62,8 @@ class Puller:
         # `no_wait` with `expires`: all that is there and no more; where there is nothing, what comes first.
         request = {"batch": messages, "max_bytes": size, "no_wait": True, "expires": int(wait_s * 1e9)}
         self._request = msgspec.json.encode(request)
+        self._request_of_any_size = msgspec.json.encode({"batch": 1, "expires": int(wait_s * 1e9)})
+        self._next_is_large = False  # larger than a whole batch may be: then it is fetched alone
         self._is_open = False
         self._arrived: list[Message] = []
         self._fault: str | None = None
@@ -71,7 +73,7 @@ class Puller:
 
     async def start(self) -> None:
         self._fault = None
-        self._is_open = self.more_waits = False
+        self._is_open = self._next_is_large = self.more_waits = False
         self._subscription = await self._bus.subscribe(self._inbox, self._on_message)
 
     async def stop(self) -> None:
@@ -111,18 +113,21 @@ class Puller:
     def _open(self) -> None:
         self._is_open = True
         self._over.clear()
-        self._bus.publish(self._subject, self._request, self._inbox.encode())
+        request = self._request_of_any_size if self._next_is_large else self._request
+        self._bus.publish(self._subject, request, self._inbox.encode())
 
     def _on_message(self, _subject: bytes, reply: bytes, payload: bytes, status: bytes) -> None:
         if not status:
             self._arrived.append(Message(payload, reply))
-            if len(self._arrived) < self._messages:
+            if len(self._arrived) < self._messages and not self._next_is_large:
                 return
+            self._next_is_large = False
             self.more_waits = True
         elif status in _NOTHING_MORE:
             self.more_waits = False
-        elif status == _USED_UP and self._arrived:
-            self.more_waits = True  # or the consumer is gone: the next request will tell
+        elif status == _USED_UP and not self._next_is_large:  # or the consumer is gone: the next request will tell
+            self._next_is_large = not self._arrived
+            self.more_waits = True
         else:
             self._fault = f"JetStream says {status.decode()}"
         self._over.set()

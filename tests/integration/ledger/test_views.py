@@ -247,9 +247,9 @@ async def two_wait(query):
 
 OF_THE_FIRST_RELEASE = """
     INSERT INTO tierwise.ledger_requests (request_id, send, received_at, day, answered_at, service, priority,
-        category, tier, backend, model, reason, cache, status, attempts, input_tokens, cached_input_tokens, output_tokens,
-        usage_source, latency_ms, cost_nano_usd, baseline_nano_usd, policy_version, lease_id, reserved_nano_usd,
-        features, fingerprint)
+        category, tier, backend, model, reason, cache, status, attempts, input_tokens, cached_input_tokens,
+        output_tokens, usage_source, latency_ms, cost_nano_usd, baseline_nano_usd, policy_version, lease_id,
+        reserved_nano_usd, features, fingerprint)
     VALUES ($1, 0, '2026-09-21 12:00Z', '2026-09-21', '2026-09-21 12:00:01Z', 'billing', 'normal', 'extraction',
         'small', 'small-1', 'qwen-9b', 'category', 'miss', 200, 1, 120, 20, 30, 'reported', 413, 750, 98000, 3, '', 0,
         '', $2)
