@@ -21,7 +21,7 @@ from services.dispatcher.downlink import Downlink
 from services.dispatcher.events import DONE, EventStream, EventTooLarge
 from services.dispatcher.providers import openai
 from services.dispatcher.providers.openai import MalformedAnswer, Usage
-from services.dispatcher.upstream import Call, Origin, UpstreamFailure
+from services.dispatcher.upstream import Call, Outlet, UpstreamFailure
 from shared.contracts import (
     BODY_WINDOW_BYTES,
     AnswerHead,
@@ -38,8 +38,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 class Tower(Protocol):
     """What a flight needs of the process around it."""
 
-    def downlink(self, plan: RequestPlanned) -> Downlink:
-        """The way back to the caller of `plan`."""
+    def downlink(self, request_id: bytes, send: int) -> Downlink:
+        """The way back to the caller."""
 
     def record(self, usage: RequestUsage) -> None: ...
     def landed(self, flight: Flight) -> None:
@@ -75,52 +75,52 @@ def _guarded(method: Callable[Concatenate[Flight, P], None]) -> Callable[Concate
 
 
 class Flight(Call):
-    __slots__ = (
-        "_account", "_attempt_began_at", "_began_at", "_body", "_body_parts", "_body_received", "_downlink",
-        "_failure", "_first_token_ms", "_head_sent", "_landed", "_parts", "_received", "_recorded", "_remaining",
-        "_retry_after_s", "_started_at_us", "_stream", "_target", "_targets", "_tower", "_tried", "_verdicts",
-        "content_type", "deadline", "plan", "request_id", "status",
-    )  # fmt: skip
+    """What is not set as it begins has its first value here, which costs a flight nothing."""
 
-    def __init__(self, plan: RequestPlanned, body: bytes, targets: dict[str, Target], tower: Tower) -> None:
+    # The request's body, of a framed one as far as it has come.
+    _body: bytes | bytearray
+    _body_received = 0
+    # All attempts.
+    _tried: tuple[str, ...] = ()
+    _verdicts: tuple[Verdict, ...] = ()
+    _failure = "none was tried"
+    _retry_after_s = 0
+    # The attempt under way.
+    _target: Target | None = None
+    _attempt_began_at = 0.0
+    _started_at_us = 0
+    status = 0
+    content_type = ""
+    _stream: EventStream | None = None
+    _received = 0  # bytes of its answer
+    _parts: list[bytes]  # of a plain answer, or of a stream before its first content
+    # The answer.
+    _head_sent = False
+    _first_token_ms = -1.0
+    _recorded = False  # nothing that comes from upstream changes anything any more
+    _landed = False
+
+    def __init__(
+        self, plan: RequestPlanned, request_id: bytes, body: bytes, targets: dict[str, Target], tower: Tower
+    ) -> None:
         self.exchange = None
         self.plan = plan
-        self.request_id = plan.request_id.encode()
+        self.request_id = request_id
         self._tower = tower
         self._targets = targets
-        self._downlink = tower.downlink(plan)
+        self._downlink = tower.downlink(request_id, plan.send)
         self._account = Account(plan, targets)
-        self._began_at = tower.time()
-        self.deadline = self._began_at + plan.deadline_ms / 1000
+        self._began_at = began_at = tower.time()
+        self.deadline = began_at + plan.deadline_ms / 1000
         self._body = body
-        self._body_parts: list[bytes] = []  # of a framed body, as they come
-        self._body_received = 0
-        # All attempts.
         self._remaining = plan.candidates
-        self._tried: list[str] = []
-        self._verdicts: list[Verdict] = []
-        self._failure = "none was tried"
-        self._retry_after_s = 0
-        # The attempt under way.
-        self._target: Target | None = None
-        self._attempt_began_at = 0.0
-        self._started_at_us = 0
-        self.status = 0
-        self.content_type = ""
-        self._stream: EventStream | None = None
-        self._received = 0  # bytes of its answer
-        self._parts: list[bytes] = []  # of a plain answer, or of a stream before its first content
-        # The answer.
-        self._head_sent = False
-        self._first_token_ms = -1.0
-        self._recorded = False  # nothing that comes from upstream changes anything any more
-        self._landed = False
 
     # From the tower -----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         try:
             if self.plan.framed:
+                self._body = bytearray(self.plan.body_bytes)
                 self._downlink.want_body(0, self.plan.body_bytes)
             else:
                 self._next_attempt()
@@ -130,16 +130,16 @@ class Flight(Call):
     @_guarded
     def on_body_frame(self, data: bytes) -> None:
         """A part of the request's body from the ingress, in order."""
-        if self._landed or self._tried:
+        body, start, whole = self._body, self._body_received, self.plan.body_bytes
+        if self._landed or self._tried or not isinstance(body, bytearray):
             return
-        self._body_parts.append(data)
-        self._body_received += len(data)
-        if self._body_received >= self.plan.body_bytes:
-            self._body = b"".join(self._body_parts)
-            self._body_parts.clear()
+        end = min(start + len(data), whole)
+        body[start:end] = data[: end - start]
+        self._body_received = end
+        if end == whole:
             self._next_attempt()
-        elif self._body_received % BODY_WINDOW_BYTES == 0:
-            self._downlink.want_body(self._body_received, self.plan.body_bytes)
+        elif end % BODY_WINDOW_BYTES == 0:
+            self._downlink.want_body(end, whole)
 
     @_guarded
     def on_credit(self, chunks: int) -> None:
@@ -192,22 +192,24 @@ class Flight(Call):
 
     def _next_attempt(self) -> None:
         while self._remaining and len(self._tried) < core.MAX_ATTEMPTS:
-            name = core.choose(self._remaining, self._is_full)
-            target = self._targets.get(name)
+            name = self._remaining[0]
+            if len(self._remaining) > 1 and self._is_full(name):
+                name = core.choose(self._remaining, self._is_full)
             self._remaining = tuple([other for other in self._remaining if other != name])
-            self._tried.append(name)
+            self._tried += (name,)
+            target = self._targets.get(name)
             if target is not None and target.origin is not None:
                 self._attempt(target, target.origin)
                 return
             self._failure = target.fault if target is not None else f"backend {name} is not in this policy"
-            self._verdicts.append(Verdict.FAILED)
+            self._verdicts += (Verdict.FAILED,)
         self._refuse(core.of_failures(self._verdicts, self._tried, self._retry_after_s, self._failure))
 
     def _is_full(self, name: str) -> bool:
         target = self._targets.get(name)
         return target is not None and target.load.in_flight >= target.max_concurrent
 
-    def _attempt(self, target: Target, origin: Origin) -> None:
+    def _attempt(self, target: Target, origin: Outlet) -> None:
         plan = self.plan
         changes = target.changes(
             model=plan.model, output_cap=plan.output_cap, ask_for_usage=plan.streamed and not plan.usage_wanted
@@ -217,6 +219,8 @@ class Flight(Call):
         except msgspec.DecodeError:
             self._refuse(core.UNREADABLE)
             return
+        if not self._remaining:
+            self._body = b""  # nobody else will be sent it, and it may be large
         self._target = target
         target.load.in_flight += 1
         self._attempt_began_at = self._tower.time()
@@ -225,7 +229,7 @@ class Flight(Call):
         self._stream = None
         self._parts = []
         self._received = 0
-        origin.post(openai.PATH, body, self)
+        origin.post(openai.PATH, body, self, streamed=plan.streamed)
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -302,7 +306,7 @@ class Flight(Call):
         A provider's own words may hold our address, our account or our key: they are for the log alone.
         """
         self._tower.failed(self._tried[-1], details or why)
-        self._verdicts.append(verdict)
+        self._verdicts += (verdict,)
         self._failure = why
         self._leave_backend("failed", spent)
         self._next_attempt()
@@ -317,11 +321,11 @@ class Flight(Call):
         except MalformedAnswer:
             self._fail(Verdict.FAILED, "its answer is not JSON", UNKNOWN)
             return
-        if usage is not None:
-            spent = Spent(usage, "reported")
-        else:
-            spent = Spent(Usage(self.plan.input_tokens, 0, len(body) // openai.BYTES_PER_TOKEN), "counted")
-        self._leave_backend("answered", spent)
+        source = "reported"
+        if usage is None:
+            source = "counted"
+            usage = Usage(self.plan.input_tokens, 0, len(body) // openai.BYTES_PER_TOKEN)
+        self._leave_backend("answered", Spent(usage, source))
         record = self._record(self.status)
         assert record is not None
         self._downlink.answer(self._head(target, len(body), record), body)

@@ -114,8 +114,8 @@ class Tower:
 
     # What a flight asks for ---------------------------------------------------------------------------------
 
-    def downlink(self, plan: RequestPlanned) -> Downlink:
-        return Downlink(self._bus.publish, plan.request_id.encode(), plan.send, self._inbox)
+    def downlink(self, request_id: bytes, send: int) -> Downlink:
+        return Downlink(self._bus.publish, request_id, send, self._inbox)
 
     def record(self, usage: RequestUsage) -> None:
         self._journal.record(usage)
@@ -152,19 +152,19 @@ class Tower:
             self._begin(plan, body)
 
     def _begin(self, plan: RequestPlanned, body: bytes) -> None:
-        if self._left and self._is_called_off(plan):
+        request_id = plan.request_id.encode()
+        if self._left and self._is_called_off(request_id, plan.send):
             return
         targets = self._backends.of(plan.policy_version)
         if targets is None:
             self._parked.append((self.time() + UNKNOWN_POLICY_WAITS_S, plan, body))
             return
-        flight = Flight(plan, body, targets, self)
-        held = self._flights.setdefault(flight.request_id, flight)
-        if held is not flight:
+        held = self._flights.get(request_id)
+        if held is not None:
             if plan.send <= held.plan.send:
                 return
             held.cancel()  # we were taken for dead, and are the one who gets it again
-            self._flights[flight.request_id] = flight
+        self._flights[request_id] = flight = Flight(plan, request_id, body, targets, self)
         flight.begin()
 
     def _on_frame(self, subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
@@ -187,9 +187,9 @@ class Tower:
             self._left.pop(request_id, None)  # so that the oldest stands first
             self._left[request_id] = _Left(self.time() + LEFT_REMEMBERED_S, send)
 
-    def _is_called_off(self, plan: RequestPlanned) -> bool:
-        left = self._left.get(plan.request_id.encode())
-        return left is not None and (left.send < 0 or plan.send <= left.send)
+    def _is_called_off(self, request_id: bytes, send: int) -> bool:
+        left = self._left.get(request_id)
+        return left is not None and (left.send < 0 or send <= left.send)
 
     def _on_bus_lost(self) -> None:
         """Every ingress has told its callers that these requests failed: nobody waits for their answers."""
@@ -218,4 +218,4 @@ class Tower:
     def _refuse(self, plan: RequestPlanned, code: str, why: str) -> None:
         refusal = Refusal(503, code, f"{why}; try again in a moment", "server_error", retry_after_s=1)
         refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
-        self.downlink(plan).refuse(refused)
+        self.downlink(plan.request_id.encode(), plan.send).refuse(refused)

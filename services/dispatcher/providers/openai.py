@@ -32,7 +32,7 @@ class Changes(msgspec.Struct, frozen=True):
     thinking: bool | None = None  # None: as the caller has it
 
 
-def rewrite(body: bytes, changes: Changes) -> bytes:
+def rewrite(body: bytes | bytearray, changes: Changes) -> bytes:
     """`body` with exactly `changes` made to it. Raises msgspec.DecodeError where it is no JSON object."""
     fields = _fields.decode(body)
     fields["model"] = Raw(_encoder.encode(changes.model))
@@ -106,14 +106,14 @@ class UsageFields(msgspec.Struct, gc=False):
 
     def usage(self) -> Usage | None:
         """None where the provider sent numbers that cannot be: they must not become money."""
-        if self.prompt_tokens is None:
+        sent, details = self.prompt_tokens, self.prompt_tokens_details
+        if sent is None:
             return None
-        details = self.prompt_tokens_details
         cached = (details.cached_tokens or 0) if details is not None else 0
         output = self.completion_tokens or 0
-        if not 0 <= cached <= self.prompt_tokens <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
+        if not 0 <= cached <= sent <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
             return None
-        return Usage(self.prompt_tokens, cached, output)
+        return Usage(sent, cached, output)
 
 
 class _Answer(msgspec.Struct, gc=False):

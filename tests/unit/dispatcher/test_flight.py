@@ -46,7 +46,7 @@ class Upstream:
         self.call = None
         self.body = b""
 
-    def post(self, path, body, call):
+    def post(self, path, body, call, *, streamed):
         self.call, self.body = call, body
         call.exchange = SimpleNamespace(sent=True, cancelled=False, pause=lambda: None, resume=lambda: None)
         call.exchange.cancel = lambda: setattr(call.exchange, "cancelled", True) if call.exchange else None
@@ -66,10 +66,8 @@ class Tower:
         self.failures: list[tuple[str, str]] = []
         self.bugs: list[Exception] = []
 
-    def downlink(self, plan):
-        return Downlink(
-            lambda _to, frame, _reply: self.frames.append(frame), plan.request_id.encode(), plan.send, b"_INBOX.d."
-        )
+    def downlink(self, request_id, send):
+        return Downlink(lambda _to, frame, _reply: self.frames.append(frame), request_id, send, b"_INBOX.d.")
 
     def record(self, usage):
         encode(usage)
@@ -111,7 +109,7 @@ async def world(tower):
             ),
             **changes,
         )  # fmt: skip
-        flight = Flight(plan, body, targets, tower)
+        flight = Flight(plan, plan.request_id.encode(), body, targets, tower)
         flight.begin()
         return flight
 
