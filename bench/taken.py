@@ -50,7 +50,7 @@ def cpu_by_name(before: Snapshot, after: Snapshot, named: Mapping[str, int]) -> 
             owner = _nearest(pid, taking, names)
             if owner is not None:
                 taken[names[owner]] += sign * process.cpu_s
-    return taken
+    return {name: max(0.0, cpu_s) for name, cpu_s in taken.items()}
 
 
 def cpu_of_others(before: Snapshot, after: Snapshot, ours: Collection[int]) -> dict[str, float]:
