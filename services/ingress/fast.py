@@ -170,8 +170,11 @@ class HotProtocol(asyncio.Protocol):
         if request.cycle is not None:
             cold.complete(request.cycle)
         else:
-            if request.claim is not None:
+            if request.claim is not None and request.claim.has_room:
                 self.admission.shrink(request.claim, request.size)
+            elif request.claim is not None:
+                self._give_up_claim(request.claim)  # one read brought it whole: it is held, room or not
+                request.claim = None
             self._queue(request)
         if not request.keep_alive:
             self._reader.stop()
@@ -243,7 +246,13 @@ class HotProtocol(asyncio.Protocol):
         request.body = b""
         if request.claim is not None:
             claim, request.claim = request.claim, None
-            self.admission.leave(claim)
+            self._give_up_claim(claim)
+
+    def _give_up_claim(self, claim: Claim) -> None:
+        waited = not claim.has_room
+        self.admission.leave(claim)
+        if waited:
+            self._read_on(ROOM)
 
     # Whose turn it is ---------------------------------------------------------------------------------------
 
