@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -40,7 +41,14 @@ class Whole:
 
 
 def main() -> None:
-    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    try:
+        _run(_options())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(options: argparse.Namespace) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     if options.history:
         console.print(report.history_table(results.kept(options.results)))
@@ -75,7 +83,8 @@ def main() -> None:
     report.show(console, chosen, whole.cases, whole.unavailable)
     if whole.soak:
         console.print(report.soak_table(whole.soak))
-    console.print(report.targets_table(verdicts, main_figures))
+    if main_figures:
+        console.print(report.targets_table(verdicts, main_figures))
     console.print(f"kept in {file}; took {result['took_s']} s")
     if TIERWISE in whole.unavailable:
         sys.exit(1)
