@@ -81,6 +81,7 @@ class ChatDoor:
 
     def _take(self, server: Server) -> None:
         self.server = server
+        self.largest_inline = min(server.max_body_bytes, MAX_INLINE_BYTES)
         self._longest_ms = int(server.request_timeout_s * 1000)
 
     def mint(self) -> str:

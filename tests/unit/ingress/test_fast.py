@@ -246,3 +246,48 @@ def test_what_was_refused_before_nats_was_reached_is_counted_later():
         assert connection.counted == {503: 1, 400: 1}
 
     run(scene)
+
+
+def test_chunks_that_come_in_one_turn_of_the_loop_leave_in_one_write():
+    async def scene():
+        world = World()
+        one, two = world.connect(), world.connect()
+        writes = []
+        one.transport.write = writes.append
+        for connection in (one, two):
+            connection.receive(CHAT)
+        first, second = one.begin(), two.begin()
+        await one.settle()
+        assert len(writes) == 1, "the head does not wait for content"
+        for data in (b"a", b"bc", b"", b"d"):
+            first.caller.chunk(first, data)
+            second.caller.chunk(second, data)
+        assert len(writes) == 1
+        await one.settle()
+        assert writes[1:] == [b"1\r\na\r\n2\r\nbc\r\n1\r\nd\r\n"]
+        first.caller.chunk(first, b"e")
+        first.caller.end(first, b"f")
+        assert writes[2:] == [b"1\r\ne\r\n1\r\nf\r\n0\r\n\r\n"]
+        one.receive(CHAT)
+        one.answer(b"next")
+        await one.settle()
+        assert len(writes) == 4
+        assert writes[3].endswith(b"next")
+        second.caller.end(second, b"")
+        assert two.transport.written.endswith(b"2\r\nbc\r\n1\r\nd\r\n0\r\n\r\n")
+
+    run(scene)
+
+
+def test_what_was_to_be_written_to_a_connection_that_is_lost_is_dropped():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT)
+        call = connection.begin()
+        call.caller.chunk(call, b"never")
+        connection.lose()
+        await connection.settle()
+        assert connection.transport.written == b""
+        assert connection.calls.gone == [call]
+
+    run(scene)
