@@ -320,8 +320,8 @@ class Connection(asyncio.Protocol):
 
     def _interim(self, status: int) -> None:
         """100, 103: another answer follows."""
-        if status < 100:
-            raise ProtocolBroken(self._says(f"answered with a status of {status}"))
+        if status < 100 or status == 101:  # 101: it would speak something else from here on
+            raise ProtocolBroken(self._says(f"answered with the status {status}"))
         self._headers = []
         self._welcome.append(None)
         self._open.append(None)

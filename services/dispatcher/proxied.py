@@ -175,7 +175,7 @@ class ProxiedOrigin:
         if status == _PROXY_WANTS_LOGIN:
             return ConnectFailed(f"the proxy on the way to {self.name} wants a login")
         if status < 200:
-            return ProtocolBroken(f"{self.name} answered with a status of {status}")
+            return ProtocolBroken(f"{self.name} answered with the status {status}")
         if encoding != "identity" and status < 400:
             return Unreadable(
                 f"{self.name} sent an answer in the encoding {encoding[:40]!r}, though none was asked for"
