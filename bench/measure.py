@@ -13,7 +13,8 @@ from bench.noise import Disturbance, disturbance, settle
 from bench.processes import CannotRun
 from bench.router import FRAME, Stores
 from bench.subject import Running
-from bench.taken import PeakMemory, Snapshot, cpu_by_name, cpu_of_others, memory_by_name, snapshot
+from bench.taken import Snapshot, cpu_by_name, cpu_of_others, memory_by_name, snapshot
+from bench.watch import Pace, Peak
 
 DRAINED_WITHIN_S = 120.0
 
@@ -30,6 +31,7 @@ class Run:
     cpu_us: dict[str, float]  # a request, or a chunk; by process
     cores: dict[str, float]
     memory_mib: dict[str, float]
+    pace_ms: float  # of the machine: see watch.Pace
     others: Disturbance
 
 
@@ -52,8 +54,9 @@ def run(case: Case, running: Running, backends: Collection[int]) -> Run:
     records, slow = (stores.records(), stores.slow_consumers()) if stores else (0, 0)
     door = running.doors[case.door]
     frame = {name: running.processes[name] for name in FRAME} if running.state else dict(running.processes)
-    peak = PeakMemory(frame) if case.watches_peak and frame else None
-    with peak or nullcontext(), load(door, case.body(door.model), case.wanted) as loading:
+    peak = Peak(lambda: memory_by_name(frame)) if case.watches_peak and frame else None
+    pace = Pace()
+    with pace, peak or nullcontext(), load(door, case.body(door.model), case.wanted) as loading:
         loading.until_begun()
         before, began = snapshot(), time.monotonic()
         loading.until_ended()
@@ -73,7 +76,8 @@ def run(case: Case, running: Running, backends: Collection[int]) -> Run:
         figures=figures,
         cpu_us={name: cpu_s * 1e6 / count for name, cpu_s in taken.items()},
         cores={name: cpu_s / seconds for name, cpu_s in taken.items()},
-        memory_mib=peak.by_name if peak else memory,
+        memory_mib=dict(peak.by_name) if peak else memory,
+        pace_ms=pace.ms,
         others=disturbance(
             cpu_of_others(before, after, [*running.processes.values(), *backends, loading.pid]), seconds
         ),

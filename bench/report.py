@@ -92,7 +92,7 @@ def _case(case: Case, measured: Mapping[str, Measured], unavailable: Mapping[str
     unit = {"requests": "a request", "chunks": "a chunk"}[case.per]
     added = ["added ms"] if case.name == PLAIN_1 else []
     last = ["cores"] if case.name == SLOW else []
-    heads = [*columns, *added, "failed", f"CPU µs {unit}", "of it frame", *last, "MiB", "runs"]
+    heads = [*columns, *added, "failed", f"CPU µs {unit}", "of it frame", *last, "MiB", "pace", "runs"]
     table = _table(case.title, "", *heads)
     direct = measured.get(DIRECT)
     for name, one in measured.items():
@@ -105,7 +105,7 @@ def _case(case: Case, measured: Mapping[str, Measured], unavailable: Mapping[str
         cells += [f"{one.figures['errors']:,.0f}", _cpu(one), "" if one.frame_us is None else f"{one.frame_us:,.1f}"]
         if last:
             cells.append(f"{sum(one.cores.values()):.2f}" if one.cores else "")
-        cells += [f"{sum(one.memory_mib.values()):,.0f}" if one.memory_mib else "", _runs(one)]
+        cells += [f"{sum(one.memory_mib.values()):,.0f}" if one.memory_mib else "", f"{one.pace_ms:.2f}", _runs(one)]
         table.add_row(name, *cells, style="bold" if name == TIERWISE else "")
     for name in unavailable:
         if case.only is None or name in case.only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from bench import noise
@@ -22,10 +23,12 @@ class Measured:
     cpu_us: dict[str, float] = field(default_factory=dict)
     cores: dict[str, float] = field(default_factory=dict)
     memory_mib: dict[str, float] = field(default_factory=dict)
+    pace_ms: float = 0.0
     runs: int = 0
     thrown_out: int = 0
     is_clean: bool = True
     others_cores: float = 0.0  # the most of the runs that count
+    each: list[dict[str, float]] = field(default_factory=list)  # what the runs that count had, in their order
     failed: str = ""
 
     @property
@@ -92,10 +95,20 @@ def told(clean: Sequence[Run], thrown: Sequence[Run]) -> Measured:
         cpu_us=_told([one.cpu_us for one in counted]),
         cores=_told([one.cores for one in counted]),
         memory_mib=_told([one.memory_mib for one in counted]),
+        pace_ms=median(one.pace_ms for one in counted),
         runs=len(counted),
         thrown_out=len(thrown),
         is_clean=bool(clean),
         others_cores=max(one.others.cores for one in counted),
+        each=[
+            {
+                "per_second": one.figures["per_second"],
+                "cpu_us": sum(one.cpu_us.values()),
+                "pace_ms": one.pace_ms,
+                "others_cores": one.others.cores,
+            }
+            for one in counted
+        ],
     )
 
 

@@ -9,11 +9,9 @@ as part of the nearest of its ancestors that has one.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 PROC = Path("/proc")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -89,34 +87,6 @@ def cpu_s(pid: int) -> float:
 def rss_mib(pid: int) -> float:
     """Of `pid` and all below it."""
     return memory_by_name({"": pid})[""]
-
-
-class PeakMemory:
-    """Looks at the memory of `named` while entered; `by_name` is how it was when the sum was highest."""
-
-    EVERY_S = 0.1
-
-    def __init__(self, named: Mapping[str, int]) -> None:
-        self._named = named
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self.by_name: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while True:
-            seen = {name: _pages_kib(pid) / 1024 for name, pid in self._named.items()}
-            if sum(seen.values()) > sum(self.by_name.values()):
-                self.by_name = seen
-            if self._over.wait(self.EVERY_S):
-                return
 
 
 def _nearest(pid: int, taking: Snapshot, among: Collection[int]) -> int | None:

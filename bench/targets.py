@@ -54,6 +54,7 @@ TARGETS = (
 
 # What nothing is asked of, and everything is read by.
 YARDSTICKS = {
+    "pace_ms": "CPU ms of a fixed piece of work meanwhile: the machine's pace",
     "nginx_us": "CPU µs a request of nginx' proxy_pass: the least, on this machine",
     "cpu_ratio_tensorzero_to_frame": "TensorZero's CPU a request, in times of the frame's",
     "cpu_ratio_tensorzero_to_all": "the same, of all processes' with PostgreSQL",
@@ -79,6 +80,7 @@ def main_figures(cases: Cases) -> dict[str, float]:
     if many:
         figures |= {
             "requests_per_second": many.figures["per_second"],
+            "pace_ms": many.pace_ms,
             "errors": many.figures["errors"],
             "frame_us": many.frame_us or 0.0,
             "ledger_us": many.figures["ledger_us"],

@@ -13,6 +13,7 @@ def a_run(per_second=100.0, others=0.0, **figures):
         cpu_us={"ingress": per_second},
         cores={"ingress": 0.5},
         memory_mib={"ingress": 40.0},
+        pace_ms=3.0,
         others=Disturbance(others, "someone"),
     )
 
