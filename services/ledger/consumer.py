@@ -1,6 +1,6 @@
 """Takes usage from its stream into the books: fetch all that waits, save it in one transaction, then ack.
 
-A transaction costs as much as a hundred rows, so where all was fetched the next look is after LINGER_S.
+A transaction costs PostgreSQL as much as sixty rows, so where all was fetched the next look is after LINGER_S.
 
 Nothing is acked that is not saved, so a crash anywhere brings messages again, and the store knows them. While
 PostgreSQL is away the batch in hand is kept and nothing more is fetched: the stream is the queue.

@@ -1,6 +1,6 @@
 """Messages from the durable consumer, many at a time: JetStream's pull over the hot bus.
 
-nats-py's own `fetch` waits for each message with a timer and a task: 90 µs a message where this takes 4.
+nats-py's own `fetch` waits for each message with a timer and a task, 90 µs a message; this has neither.
 """
 
 from __future__ import annotations

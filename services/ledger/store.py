@@ -162,7 +162,7 @@ class Store:
 
 
 async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
-    """The usual way, a fifth of the other's cost. Raises UniqueViolationError where a request is there already."""
+    """The usual way: each row is written once. Raises UniqueViolationError where a request is there already."""
     await _copy(connection, "ledger_requests", rows.REQUEST_COLUMNS, rows.requests(entries))
     calls = rows.calls(entries)
     if calls:
