@@ -1,8 +1,8 @@
 """What records become in the tables: rows as PostgreSQL's binary COPY takes them. Pure.
 
 After a signature each row is the number of its columns, then every value behind its length, -1 for NULL, all of it
-big-endian (PostgreSQL's manual: COPY, Binary Format). Packed here by hand, 4 µs a record: what has a fixed size in one
-call, and names, which are the same from record to record, once.
+big-endian (PostgreSQL's manual: COPY, Binary Format). Packed here by hand, 4 µs a record: what has a fixed size in
+one call, and names, which are the same from record to record, once.
 
 Everything here raises `struct.error` for a number that its column cannot hold.
 """
