@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from shared import logs
 from shared.hotbus import HotBus
+from shared.memory import give_large_blocks_back
 from shared.ops import OpsServer, Readiness
 from shared.policy import Policy
 from shared.policy_watch import PolicyWatch
@@ -127,6 +128,7 @@ async def hot_service(name: str, *waits_for: str, instance: str = "") -> AsyncIt
 
 def run(name: str, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A service's process. One that cannot start for a missing setting says so in a sentence, with exit code 1."""
+    give_large_blocks_back()
     try:
         uvloop.run(serve())
     except MissingSetting as missing:
