@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
         sys.exit("python -m bench reads what processes take from /proc, which only Linux has")
     chosen = _chosen(options)
     began, at = time.monotonic(), datetime.now(UTC)
-    machine = facts.machine()
+    machine, versions = facts.machine(), facts.versions()
     whole = _measure_all(console, chosen, options)
     main_figures = targets.main_figures(whole.cases)
     if whole.soak and whole.soak.most_mib is not None:
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> None:
         "took_s": round(time.monotonic() - began),
         "quick": options.quick,
         "machine": machine,
-        "versions": facts.versions(),
+        "versions": versions,
         "load": facts.loaded_by(),
         "backend": facts.answered_by(),
         "noise_rule": {"text": noise.RULE, "limit_cores": noise.LIMIT_CORES, "tries": noise.TRIES},

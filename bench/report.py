@@ -15,6 +15,8 @@ from bench.soak import Soak
 from bench.subject import DIRECT, TIERWISE
 from bench.targets import TARGETS, YARDSTICKS, Cases, Verdict
 
+HISTORY_RUNS = 8  # as many as a screen is wide
+
 # Column: figure of a run, and how it is written.
 PLAIN = {"req/s": ("per_second", ",.0f"), "p50 ms": ("p50_ms", ",.3f"), "p99 ms": ("p99_ms", ",.2f")}
 STREAMED = {
@@ -70,7 +72,8 @@ def soak_table(soak: Soak) -> Table:
 
 def history_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """One column a run, the newest last; a row a figure."""
-    columns = [f"{one['at'][5:16].replace('T', ' ')}\n{one['versions']['commit'][:9]}" for one in results]
+    results = [one for one in results if one["main"]][-HISTORY_RUNS:]
+    columns = [f"{one['at'][5:16].replace('T', ' ')}\n{_commit(one)}" for one in results]
     table = _table("from run to run (a star: a quick one)", "", "target", *columns)
     rows = [(target.figure, target.what, target.limit) for target in TARGETS]
     for figure, what, limit in [*rows, *((figure, what, "") for figure, what in YARDSTICKS.items())]:
@@ -78,6 +81,12 @@ def history_table(results: Sequence[Mapping[str, Any]]) -> Table:
         if any(values):
             table.add_row(what, limit, *values)
     return table
+
+
+def _commit(result: Mapping[str, Any]) -> str:
+    """Abbreviated, and a plus where there was more than it."""
+    commit, dirty, _ = result["versions"]["commit"].partition("-dirty")
+    return commit[:7] + ("+" if dirty else "")
 
 
 def _in_history(result: Mapping[str, Any], figure: str) -> str:

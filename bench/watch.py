@@ -54,7 +54,7 @@ class Peak(Watch):
 class Pace(Watch):
     """How fast the processor is just now: `ms` is the CPU time that a fixed piece of work takes, in the median.
 
-    A virtual machine's cores may be half as fast from one minute to the next, by what its neighbours do, and neither
+    A virtual machine's cores may be half as fast from one second to the next, by what runs beside them, and neither
     the load nor the stolen time tells. Figures compare where the pace was the same. It takes a hundredth of a core.
     """
 
