@@ -41,6 +41,7 @@ SWEEP_EVERY_S: Final = 0.1
 DEADLINE_GRACE_S: Final = 0.3  # the dispatcher says 504 first, and knows more; we say it where nobody else can
 CREDIT_STEP: Final = STREAM_CREDIT // 2
 YOUNG_S: Final = 1.0  # nobody is asked about calls younger than this: most end before
+AGAIN_WITHIN_S: Final = 2.0  # a killed process is started again in one; nobody waits longer for another to take over
 AGAIN_BYTES: Final = 8 * 1024 * 1024  # sent again in one sweep, so that a death does not become a flood
 
 _answer_head = msgspec.msgpack.Decoder(AnswerHead)
@@ -259,6 +260,7 @@ class Calls:
             call.request_id
             for call in self._calls.values()
             if (_holder(call) in silent if call.flight else now - call.sent_at >= YOUNG_S)
+            and call not in self._to_send_again
         ]
 
     def _on_lost(self, request_ids: Iterable[str]) -> None:
@@ -272,20 +274,27 @@ class Calls:
                 self._fail(call, errors.HOLDER_DIED)
             else:
                 call.send = 1
-                call.sent_at = self._bus.time()  # it is as young as a new one
+                call.sent_at = self._bus.time()
                 self._to_send_again.append(call)
 
     def _send_again(self, now: float) -> None:
+        """To whoever takes over. Where only one of a kind ran, it is awaited."""
+        waiting, self._to_send_again = self._to_send_again, deque()
+        somebody = self.liveness.living("classifier") and self.liveness.living("dispatcher")
         room = AGAIN_BYTES
-        while self._to_send_again and room > 0:
-            call = self._to_send_again.popleft()
+        for call in waiting:
             if self._calls.get(call.number) is not call:
                 continue
-            assert call.received is not None
-            room -= len(call.inline)
-            call.sent_at = now
-            left_ms = max(1, int((call.deadline - DEADLINE_GRACE_S - now) * 1000))
-            self._publish(call, msgspec.structs.replace(call.received, send=1, deadline_ms=left_ms))
+            if somebody and room > 0:
+                assert call.received is not None
+                room -= len(call.inline)
+                call.sent_at = now
+                left_ms = max(1, int((call.deadline - DEADLINE_GRACE_S - now) * 1000))
+                self._publish(call, msgspec.structs.replace(call.received, send=1, deadline_ms=left_ms))
+            elif somebody or now - call.sent_at < AGAIN_WITHIN_S:
+                self._to_send_again.append(call)
+            else:
+                self._fail(call, errors.HOLDER_DIED)
 
 
 def _holder(call: Call) -> str:

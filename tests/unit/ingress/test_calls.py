@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from services.ingress.calls import AGAIN_BYTES, MAX_INLINE_IN_FLIGHT, SWEEP_EVERY_S, Call, Calls
+from services.ingress.calls import AGAIN_BYTES, AGAIN_WITHIN_S, MAX_INLINE_IN_FLIGHT, SWEEP_EVERY_S, Call, Calls
 from services.ingress.metrics import Counts
 from shared.contracts import (
     AnswerHead,
@@ -159,6 +159,25 @@ def test_what_a_killed_dispatcher_held_is_sent_once_more_and_nothing_else(world)
     assert lost.caller.was_told == [], "from the one that was given up: another answer is coming"
     world.answer(lost, send=1)
     assert lost.caller.was_told == [b"{}"]
+
+
+def test_where_only_one_dispatcher_ran_the_next_one_is_awaited(world):
+    del world.alive["d2"]
+    lost = world.send("d1")
+    del world.alive["d1"]
+    world.pass_time(2.5)
+    assert (world.sent(lost), lost.caller.was_told) == ([0], [])
+    world.alive["d3"] = "dispatcher"
+    world.pass_time(0.3)
+    assert (world.sent(lost), lost.caller.was_told) == ([0, 1], [])
+
+
+def test_a_dispatcher_is_not_awaited_for_ever(world):
+    del world.alive["d2"]
+    lost = world.send("d1")
+    del world.alive["d1"]
+    world.pass_time(1.4 + AGAIN_WITHIN_S)
+    assert (world.sent(lost), lost.caller.was_told) == ([0], ["holder_died"])
 
 
 def test_what_is_lost_a_second_time_is_ended(world):
