@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import inspect
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self
@@ -103,6 +105,11 @@ class Peer:
 
     def reset(self) -> None:
         self._writer.transport.abort()
+
+    def cut(self) -> None:
+        """Ends the TCP connection in order, without a word of TLS."""
+        with socket.socket(fileno=os.dup(self._writer.get_extra_info("socket").fileno())) as raw:
+            raw.shutdown(socket.SHUT_WR)
 
     async def gone(self) -> None:
         """Returns when the client has closed."""
