@@ -146,6 +146,36 @@ async def test_who_waits_gets_a_new_connection_when_the_one_it_waited_for_is_los
         await pool.close()
 
 
+@on_both_loops
+async def test_a_request_on_a_connection_that_has_just_died_goes_out_on_another():
+    async with Hostile(answering) as server:
+        pool = origin(server.url)
+        await post(pool).answer()
+        [connection] = pool._idle
+        connection.transport.abort()  # the loop tells of it at its next turn
+        assert await post(pool).answer() == b"hi"
+        assert server.connections == 2
+        await pool.close()
+
+
+@on_both_loops
+async def test_two_exchanges_on_one_connection_get_their_own_answers_byte_by_byte():
+    async def script(peer):
+        for body in (b"one", b"two"):
+            await peer.request()
+            for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" + body:
+                peer.say(bytes([byte]))
+                await asyncio.sleep(0)
+        await peer.gone()
+
+    async with Hostile(script) as server:
+        pool = origin(server.url)
+        assert await post(pool).answer() == b"one"
+        assert await post(pool).answer() == b"two"
+        assert server.connections == 1
+        await pool.close()
+
+
 # Connections that the server closes --------------------------------------------------------------------------
 
 
@@ -521,6 +551,24 @@ async def test_a_server_that_never_answers_runs_into_the_first_byte_limit():
         failure = await call.fault()
         assert isinstance(failure, TimedOut)
         assert failure.phase == "first_byte"
+        await pool.close()
+
+
+@on_both_loops
+async def test_a_stream_has_a_limit_of_its_own_for_its_first_byte():
+    async def script(peer):
+        await peer.request()
+
+    async with Hostile(script) as server:
+        pool = origin(server.url, limits=Limits(first_byte_s=10 * SWEEP_S, first_streamed_byte_s=SWEEP_S))
+        plain, streamed = post(pool), Noted()
+        pool.post(b"", b"{}", streamed, streamed=True)
+        await eventually(lambda: pool.open == 2, "both are sent")
+        turn(pool, 3)
+        failure = await streamed.fault()
+        assert isinstance(failure, TimedOut)
+        assert failure.phase == "first_byte"
+        assert plain.ends == 0
         await pool.close()
 
 

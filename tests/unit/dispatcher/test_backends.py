@@ -1,4 +1,11 @@
-from services.dispatcher.backends import Backends
+import subprocess
+import sys
+
+import pytest
+
+from services.dispatcher.backends import Backends, limits_of
+from services.dispatcher.proxied import ProxiedOrigin
+from services.dispatcher.upstream import Origin
 from shared.policy import from_tree
 
 TREE = {
@@ -34,3 +41,34 @@ async def test_a_missing_secret_is_a_fault_that_names_it_and_shows_no_value():
     assert "${HOST} is not set" in fault
     assert "password" not in fault
     assert backends.of(1)["a"].origin is None
+
+
+def test_a_hung_backend_leaves_the_next_one_half_of_a_requests_time():
+    policy = from_tree(TREE | {"server": {"request_timeout_s": 100}}, {"HOST": "http://127.0.0.1:9/v1"})
+    limits = limits_of(policy)
+    assert (limits.first_byte_s, limits.first_streamed_byte_s, limits.between_bytes_s) == (50, 25, 50)
+
+
+@pytest.mark.parametrize(("host", "kind"), [
+    ("http://model.example/v1", ProxiedOrigin), ("http://127.0.0.1:9/v1", Origin), ("http://direct.example", Origin),
+])  # fmt: skip
+async def test_a_backend_goes_out_by_its_proxy_where_it_has_one(host, kind):
+    environment = {"HOST": host, "HTTP_PROXY": "http://127.0.0.1:3128", "NO_PROXY": "direct.example"}
+    backends = Backends(environment)
+    backends.publish(from_tree(TREE, environment), 1)
+    assert type(backends.of(1)["a"].origin) is kind
+    await backends.close()
+
+
+async def test_a_proxy_that_cannot_be_used_is_a_fault_of_its_backend_without_its_login():
+    environment = {"HOST": "http://model.example", "ALL_PROXY": "gopher://me:secret@proxy"}
+    backends = Backends(environment)
+    backends.publish(from_tree(TREE, environment), 1)
+    [fault] = backends.faults
+    assert fault.startswith("backend a: the proxy set for it")
+    assert "secret" not in fault
+
+
+def test_who_has_no_proxy_does_not_load_what_serves_them():
+    program = "import sys, services.dispatcher.app; sys.exit('httpx' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
