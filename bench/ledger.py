@@ -26,7 +26,8 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from bench.processes import cpu_s, ended, rss_mib
+from bench.processes import ended
+from bench.taken import cpu_s, memory_mib
 from shared.contracts import AttemptUsage, Features, RequestUsage, UsageRecorded, encode
 from shared.streams import USAGE, ensure_stream
 from tierwise.embedded.nats import NatsServer, nats_part
@@ -179,7 +180,7 @@ async def _steady(publisher: Publisher, ledger: Ledger, options: argparse.Namesp
 def _taken(name: str, records: int, seconds: float, before: dict[str, float], ledger: Ledger) -> Taken:
     after = ledger.cpu()
     cpu_us = {process: (after[process] - before[process]) * 1e6 / records for process in before}
-    return Taken(name, records, seconds, cpu_us, rss_mib(ledger.process.pid))
+    return Taken(name, records, seconds, cpu_us, memory_mib(ledger.process.pid))
 
 
 @dataclass(frozen=True)

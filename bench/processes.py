@@ -11,13 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.taken import cpu_s, rss_mib
-
-__all__ = [
-    "CannotRun", "Server", "check_alive", "cpu_s", "ended", "free_port", "last_words", "listening", "rss_mib",
-    "running", "until_it_listens",
-]  # fmt: skip
-
 START_WITHIN_S = 60.0
 END_WITHIN_S = 20.0
 SAID_BYTES = 2000

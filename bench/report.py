@@ -85,7 +85,7 @@ def history_table(results: Sequence[Mapping[str, Any]]) -> Table:
 
 def _commit(result: Mapping[str, Any]) -> str:
     """Abbreviated, and a plus where there was more than it."""
-    commit, dirty, _ = result["versions"]["commit"].partition("-dirty")
+    commit, dirty, _ = str(result["versions"]["commit"]).partition("-dirty")
     return commit[:7] + ("+" if dirty else "")
 
 

@@ -84,7 +84,7 @@ def cpu_s(pid: int) -> float:
     return sum(process.cpu_s for each, process in now.processes.items() if _nearest(each, now, (pid,)) is not None)
 
 
-def rss_mib(pid: int) -> float:
+def memory_mib(pid: int) -> float:
     """Of `pid` and all below it."""
     return memory_by_name({"": pid})[""]
 
