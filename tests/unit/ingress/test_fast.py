@@ -291,3 +291,59 @@ def test_what_was_to_be_written_to_a_connection_that_is_lost_is_dropped():
         assert connection.calls.gone == [call]
 
     run(scene)
+
+
+def test_an_old_client_that_wants_to_stay_is_told_that_it_may():
+    async def scene():
+        connection = Connection()
+        connection.receive(chat(b"{}", b"connection: keep-alive", b"expect: 100-continue", version=b"1.0"))
+        connection.answer()
+        assert connection.statuses == [200], "HTTP/1.0 knows no 100"
+        assert b"connection: keep-alive\r\n" in connection.transport.written
+        connection.receive(chat(version=b"1.0"))
+        connection.answer()
+        assert b"connection: close\r\n" in connection.transport.written
+        assert connection.transport.closed
+
+    run(scene)
+
+
+def test_an_old_client_gets_a_stream_that_ends_with_the_connection():
+    async def scene():
+        connection = Connection()
+        connection.receive(chat(b"{}", b"connection: keep-alive", version=b"1.0"))
+        call = connection.begin()
+        call.caller.chunk(call, b"one")
+        call.caller.end(call, b"two")
+        head, _, body = connection.transport.written.partition(b"\r\n\r\n")
+        assert b"connection: close" in head
+        assert b"transfer-encoding" not in head
+        assert body == b"onetwo"
+        assert connection.transport.closed
+
+    run(scene)
+
+
+def test_after_a_stream_a_half_closed_client_is_asked_between_the_answers():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT + CHAT)
+        call = connection.begin()
+        call.caller.end(call, b"")
+        await connection.settle()
+        assert connection.protocol.eof_received()
+        assert connection.transport.written.endswith(b"0\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+
+    run(scene)
+
+
+def test_a_request_with_an_idempotency_key_is_never_sent_twice():
+    async def scene():
+        connection = Connection()
+        connection.receive(chat(b"{}", b"Idempotency-Key: 7") + chat())
+        assert connection.calls.sent[0].once
+        connection.answer()
+        await connection.settle()
+        assert not connection.calls.sent[0].once
+
+    run(scene)
