@@ -116,7 +116,7 @@ _TOLD: Final = 2
 
 class Connection(asyncio.Protocol):
     __slots__ = (
-        "_feed", "_head", "_headers", "_is_kept", "_is_large", "_keeps_alive", "_limits", "_open",
+        "_feed", "_head", "_headers", "_is_kept", "_is_large", "_keeps_alive", "_most", "_open",
         "_parts", "_room", "_status", "_status_code", "_until_closed", "_welcome", "_write", "exchange", "is_active",
         "is_fresh", "on_body", "on_message_begin", "on_message_complete", "origin", "paused",
         "quiet_since", "transport",
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
         self.is_fresh = False  # its first exchange came with it: the server cannot have grown tired of it
         self.is_active = True  # it was used, or a byte came, since the sweeper last looked
         self.quiet_since = origin.sweeper.tick
-        self._limits = origin.limits
+        self._most = origin.limits.header_bytes
         self._is_large = False
         self._until_closed = False
         # What the parser calls are methods of C types: no Python runs for what is merely kept or counted.
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         self.exchange = exchange
         self.is_active = True
         self._head = _AWAITED
-        self._room = self._limits.header_bytes
+        self._room = self._most
         self._welcome.append(None)
         self._open.append(None)
         self._headers = []
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
     @property
     def began(self) -> bool:
         """Has a byte of the answer come?"""
-        return self._head != _AWAITED or self._room < self._limits.header_bytes
+        return self._head != _AWAITED or self._room < self._most
 
     def pause(self) -> None:
         if not self.paused:
@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
             # The call may cancel, post or raise in whatever it is told.
             if self._head == _CAME:
                 self._head = _TOLD
-                self._room = self._limits.header_bytes
+                self._room = self._most
                 if self._is_large:
                     exchange.body = b""  # it cannot be sent again from here
                 call.on_head(self._status, self._headers)
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
             elif not parts:
                 self._room -= len(data)
             if parts:
-                self._room = self._limits.header_bytes
+                self._room = self._most
                 body = parts[0] if len(parts) == 1 else b"".join(parts)
                 parts.clear()
                 call.on_body(body)
@@ -255,13 +255,13 @@ class Connection(asyncio.Protocol):
         if broken is not None:
             self.throw_away(self._failure_of(broken))
         elif self._room < 0:
-            self._break(f"sent more than {self._limits.header_bytes} bytes that are neither its body nor its end")
+            self._break(f"sent more than {self._most} bytes that are neither its body nor its end")
 
     def _feed_long(self, data: bytes) -> None:
         """A head must end within the limit, though what follows it in this read may not."""
         self._feed(data[: self._room])
         if not self._head:
-            raise ProtocolBroken(self._says(f"sent more than {self._limits.header_bytes} bytes of headers"))
+            raise ProtocolBroken(self._says(f"sent more than {self._most} bytes of headers"))
         self._feed(data[self._room :])
 
     def eof_received(self) -> None:
