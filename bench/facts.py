@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
         "commit": _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], r"(\S+)"),
         "nginx": _said(["nginx", "-v"], r"nginx/(\S+)") if has_nginx() else "",
         "wrk": _said(["wrk", "-v"], r"wrk (\S+ ?[\d.]*\S*)") if has_wrk() else "",
-        "nats-server": _said([str(Path(sys.executable).parent / "nats-server"), "--version"], r"v(\S+)"),
+        "nats-server": _said([str(Path(sys.executable).parent / "nats-server"), "--version"], r"v(\d\S*)"),
         **{name: _version(name) for name in PACKAGES},
         **{peer: package.partition("==")[2] for peer, package in INSTALLS.items()},
     }

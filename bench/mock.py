@@ -60,12 +60,6 @@ def lines_of(script: Script) -> tuple[bytes, ...]:
     return (*(_coded(event) for event in events), _coded(end) + b"0\r\n\r\n")
 
 
-@cache
-def all_of(script: Script) -> bytes:
-    """The response in one piece: what writes within one turn of the loop would come to on the wire."""
-    return STREAM_HEAD + b"".join(lines_of(script))
-
-
 def _coded(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -101,11 +95,13 @@ class Backend(asyncio.Protocol):
         if script is None:
             self._transport.write(PLAIN)
             return
+        lines = lines_of(script)
+        self._transport.write(STREAM_HEAD)
         if script.pause_s:
-            self._transport.write(STREAM_HEAD)
-            self._speak(lines_of(script), 0, script.pause_s, self._loop.time())
+            self._speak(lines, 0, script.pause_s, self._loop.time())
         else:
-            self._transport.write(all_of(script))
+            for line in lines:  # not joined: a stream that comes with one read is easier to forward than a real one
+                self._transport.write(line)
 
     def _speak(self, lines: tuple[bytes, ...], place: int, pause_s: float, began: float) -> None:
         """One piece each `pause_s` since it `began`: a late one does not make the next ones late."""
