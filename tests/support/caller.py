@@ -78,7 +78,7 @@ class Caller:
     def send(self, body: Any = HELLO, **headers: str) -> None:
         """`headers`: `tierwise_priority="bulk"` is `X-Tierwise-Priority: bulk`."""
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {f"x-{name.replace('_', '-')}": value for name, value in headers.items()}
+        named = {_header(name): value for name, value in headers.items()}
         self._began = time.monotonic()
         self._connection.request("POST", PATH, payload, {"content-type": "application/json", **named})
 
@@ -115,6 +115,11 @@ class Caller:
         assert self._connection.sock is not None
         self._connection.sock.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def _header(name: str) -> str:
+    written = name.replace("_", "-")
+    return f"x-{written}" if written.startswith("tierwise-") else written
 
 
 def ask(url: str, body: Any = HELLO, **headers: str) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.ingress.calls import AGAIN_WITHIN_S
 from tests.support.caller import chat, data, texts
 from tests.support.router import Router, running_router
 from tests.support.upstream import Gate, as_asked, gated, stalled, stream
@@ -51,14 +52,10 @@ def test_a_service_that_is_killed_under_load_comes_back_and_no_answer_is_lost(ro
     router.check_books(answered)
 
 
-def test_what_a_killed_dispatcher_held_is_answered_in_time(router):
-    gate, steps = Gate(), Gate()
-    router.first.script(*[gated(gate)] * 10, stream(["one ", "two"], gate=steps))
-    asked = len(router.first.requests)
-    plain = [router.caller() for _ in range(10)]
-    for caller in plain:
-        caller.send()
-    wait_until(lambda: len(router.first.requests) == asked + 10, "the requests to reach the backend")
+def test_a_stream_that_a_killed_dispatcher_had_begun_ends_in_time(router):
+    """What it had not begun to answer is sent again: test_takeover.py."""
+    steps = Gate()
+    router.first.script(stream(["one ", "two"], gate=steps))
     streamed = router.caller()
     streamed.send(chat(stream=True))
     steps.release()
@@ -71,14 +68,7 @@ def test_what_a_killed_dispatcher_held_is_answered_in_time(router):
     assert time.monotonic() - killed_at < 1.5 + SLACK_S
     assert data(events[-1])["error"]["code"] == "holder_died"
     assert "data: [DONE]" not in events
-    for caller in plain:
-        refused = caller.answer()
-        assert time.monotonic() - killed_at < 1.5 + SLACK_S
-        assert refused.status == 503
-        assert refused.error["code"] == "holder_died"
-        assert int(refused.headers["retry-after"]) > 0
-    for caller in (*plain, streamed):
-        caller.__exit__()
+    streamed.__exit__()
     router.wait_until_it_answers()
 
 
@@ -96,9 +86,10 @@ def test_what_a_frozen_dispatcher_held_is_answered_in_time_and_not_carried_on_wh
     router.stack.kill("dispatcher", signal.SIGSTOP)
     frozen_at = time.monotonic()
     try:
-        refused = plain.answer()
         events = streamed.events()
         assert time.monotonic() - frozen_at < 1.5 + SLACK_S
+        refused = plain.answer()
+        assert time.monotonic() - frozen_at < 1.5 + AGAIN_WITHIN_S + SLACK_S
         assert refused.status == 503
         assert refused.error["code"] == "holder_died"
         assert data(events[-1])["error"]["code"] == "holder_died"
@@ -116,7 +107,7 @@ def test_a_frozen_classifier_is_taken_for_dead_and_serves_again_when_it_thaws(ro
     router.stack.kill("classifier", signal.SIGSTOP)
     try:
         refused = router.ask()
-        assert refused.took_s < 1.5 + SLACK_S
+        assert refused.took_s < 1.5 + AGAIN_WITHIN_S + SLACK_S
         assert refused.status == 503
         assert refused.error["code"] == "holder_died"
     finally:
@@ -134,9 +125,8 @@ def test_a_dispatcher_that_is_killed_under_load_comes_back_and_no_answer_is_lost
         assert router.wait_until_it_answers() < 10
         crowd.wait_for_answers()
     answered += crowd.answered
-    assert crowd.refused
     crowd.check_that_all_was_said()
-    assert crowd.slowest_s < 1.5 + SLACK_S
+    assert crowd.slowest_s < 1.5 + AGAIN_WITHIN_S + SLACK_S
     router.check_books(answered, every_call=False)  # what died with it was paid, and nobody knows how much
 
 
