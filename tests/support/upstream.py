@@ -155,10 +155,11 @@ def stream(
     texts: Iterable[str],
     *,
     gate: Gate | None = None,
+    pause_s: float = 0.0,
     usage: tuple[int, int] | None = (7, 3),
     ends: str = "done",
 ) -> Behaviour:
-    """Server-sent events, each released by `gate` where there is one.
+    """Server-sent events, each released by `gate` where there is one, with a pause after each.
 
     Usage is sent only where it was asked for. `ends` is how: "done"; "cut", "reset" or "stall" after the last text;
     "error", an event with one.
@@ -171,6 +172,8 @@ def stream(
             if gate is not None:
                 await gate.passed()
             await request.write(_chunk(_event({"content": text})))
+            if pause_s:
+                await asyncio.sleep(pause_s)
         if gate is not None:
             await gate.passed()
         if ends == "error":
