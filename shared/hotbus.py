@@ -1,8 +1,8 @@
-"""The hot subjects' NATS client: nats-py's connection with a synchronous parser and callbacks on top.
+"""The hot subjects' NATS client: nats-py's connection, with callbacks in place of queues and tasks.
 
 nats-py keeps what it is good at: connecting, reconnecting, JetStream, KV. For the subjects subscribed here a
-message costs no queue, no task and no timer (5 µs instead of 23), and whatever is published within one turn of
-the loop leaves in one write. It leans on nats-py's private parser and transport, hence the pin to 2.16.
+message costs no queue, no task and no timer (5 µs instead of 23; hot_wire.py), and whatever is published within one
+turn of the loop leaves in one write. It leans on nats-py's private parser and transport, hence the pin to 2.16.
 
 What it does not do: queue while NATS is away. What is published then is dropped, and `on_lost` has told everyone.
 """
@@ -15,17 +15,14 @@ from typing import Final, TypeAlias
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
-from nats.errors import ProtocolError
-from nats.protocol.parser import Parser
 
-# subject, reply subject or b"", payload, the status of a message without a body ("503": nobody is there) or b""
-HotCallback: TypeAlias = Callable[[bytes, bytes, bytes, bytes], None]
+from shared.hot_wire import HotCallback, HotParser, HotTransport
+
 Listener: TypeAlias = Callable[[], None]
 
 NO_RESPONDERS: Final = b"503"
 RECONNECT_EVERY_S: Final = 0.1
 _CRLF: Final = b"\r\n"
-_STATUS_LINE: Final = b"NATS/1.0 "
 
 
 class HotBus:
@@ -39,6 +36,8 @@ class HotBus:
         self._loop = asyncio.get_running_loop()
         self.time: Callable[[], float] = self._loop.time  # seconds, monotonic
         self._parser = HotParser(client)
+        client._ps = self._parser
+        client._transport = HotTransport(self._parser, self._flush_what_is_due)
         self._out: list[bytes] = []
         self._flush_is_due = False
         self._lost: list[Listener] = []
@@ -61,7 +60,6 @@ class HotBus:
         async def error(_: Exception) -> None:
             """Reconnecting is the answer to every error here, and `lost` has told of it."""
 
-        client._ps = bus._parser
         await client.connect(
             url,
             name=name,
@@ -89,14 +87,14 @@ class HotBus:
     async def subscribe(self, subject: str, callback: HotCallback, queue: str = "") -> Subscription:
         """`callback` is called from the parser: it must not block, and what it raises goes to the loop's handler."""
         subscription = await self.client.subscribe(subject, queue=queue, cb=_cold)
-        self._parser.callbacks[subscription._id] = callback
+        self._parser.callbacks[b"%d" % subscription._id] = callback
         await self.client.flush()  # NATS knows of it from here on
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         await subscription.unsubscribe()
         await self.client.flush()  # what NATS had sent before it heard of this has been handled
-        self._parser.callbacks.pop(subscription._id, None)
+        self._parser.callbacks.pop(b"%d" % subscription._id, None)
 
     def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         """Leaves with the other messages of this turn of the loop, in the order of the calls."""
@@ -117,11 +115,19 @@ class HotBus:
             self._loop.call_soon(self._flush)
 
     async def close(self) -> None:
+        self._flush_is_due = True
         self._flush()
         if not self.client.is_closed:
             await self.client.close()
 
+    def _flush_what_is_due(self) -> None:
+        """What the messages of a packet had published leaves at once, not a turn later."""
+        if self._flush_is_due:
+            self._flush()
+
     def _flush(self) -> None:
+        if not self._flush_is_due:
+            return  # it has left already
         self._flush_is_due = False
         out = self._out
         self._out = []
@@ -137,89 +143,6 @@ class HotBus:
     def _tell(self, listeners: list[Listener]) -> None:
         for listener in listeners:
             listener()
-
-
-class HotParser(Parser):
-    """nats-py's parser contract with one pass over the bytes.
-
-    Messages of hot subscriptions are handed over at once; all others go to nats-py, as does every line that is
-    no message.
-    """
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self.callbacks: dict[int, HotCallback] = {}
-
-    def reset(self) -> None:
-        """nats-py calls this as it reconnects: what was half received will never be whole."""
-        super().reset()
-        self._parts: list[bytes] = []
-        self._received = 0  # in `_parts`
-        self._needed = 0  # bytes until the message in `_parts` is whole; 0: a line is awaited
-        self._epoch = getattr(self, "_epoch", 0) + 1
-
-    async def parse(self, data: bytes = b"") -> None:
-        """Raises nats' ProtocolError for what no server sends; nats-py reconnects then."""
-        if self._parts:
-            self._parts.append(data)
-            self._received += len(data)
-            if self._received < self._needed:
-                return
-            data = b"".join(self._parts)
-            self._parts = []
-        position, end, epoch = 0, len(data), self._epoch
-        find, callbacks = data.find, self.callbacks
-        while position < end:
-            line_end = find(_CRLF, position)
-            if line_end < 0:
-                self._keep(data, position, 0)
-                return
-            first = data[position]
-            if first not in (77, 72):  # neither MSG nor HMSG
-                await super().parse(data[position : line_end + 2])
-                if self._epoch != epoch:
-                    return
-                position = line_end + 2
-                continue
-            has_headers = first == 72
-            arguments = data[position + 4 + has_headers : line_end].split()
-            try:
-                sid, size = int(arguments[1]), int(arguments[-1])
-                header_size = int(arguments[-2]) if has_headers else 0
-            except (ValueError, IndexError):
-                raise ProtocolError from None
-            start = line_end + 2
-            message_end = start + size
-            if message_end + 2 > end:
-                self._keep(data, position, message_end + 2 - position)
-                return
-            reply = arguments[2] if len(arguments) == 4 + has_headers else b""
-            payload = data[start + header_size : message_end]
-            position = message_end + 2
-            callback = callbacks.get(sid)
-            if callback is None:
-                headers = data[start : start + header_size] if has_headers else None
-                await self.nc._process_msg(sid, arguments[0], reply, payload, headers)
-                if self._epoch != epoch:
-                    return
-                continue
-            status = _status(data[start : start + header_size]) if has_headers else b""
-            try:
-                callback(arguments[0], reply, payload, status)
-            except Exception as error:  # noqa: BLE001 - one message's bug must not end the reading of all others
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"a callback of {arguments[0].decode()} failed", "exception": error}
-                )
-
-    def _keep(self, data: bytes, position: int, needed: int) -> None:
-        self._parts = [data[position:]]
-        self._received = len(data) - position
-        self._needed = needed
-
-
-def _status(headers: bytes) -> bytes:
-    """`503` of `NATS/1.0 503`; nothing where there is no status."""
-    return headers[9:12] if headers.startswith(_STATUS_LINE) and len(headers) > 12 else b""
 
 
 async def _cold(_: object) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-from shared.hotbus import HotParser
+from shared.hot_wire import HotParser
 
 HOT, COLD = 1, 2
 
@@ -51,7 +51,7 @@ def hear(pieces: list[bytes], *, hot: bool) -> list:
         def callback(subject, reply, payload, status):
             connection.told.append((HOT, subject, reply, payload, status))
 
-        parser.callbacks[HOT] = callback
+        parser.callbacks[b"%d" % HOT] = callback
 
     async def feed():
         for piece in pieces:
@@ -135,7 +135,7 @@ def test_a_callback_that_raises_does_not_end_the_reading():
 
     async def feed():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-        parser.callbacks[HOT] = callback
+        parser.callbacks[b"%d" % HOT] = callback
         await parser.parse(message(HOT, b"a", b"bad") + message(HOT, b"a", b"good"))
 
     asyncio.run(feed())
@@ -147,7 +147,7 @@ def test_a_reconnect_forgets_what_was_half_received():
     connection = Connection()
     parser = HotParser(connection)
     heard = []
-    parser.callbacks[HOT] = lambda _s, _r, payload, _st: heard.append(payload)
+    parser.callbacks[b"%d" % HOT] = lambda _s, _r, payload, _st: heard.append(payload)
 
     async def feed():
         await parser.parse(message(HOT, b"a", b"never whole")[:-5])

@@ -1,0 +1,90 @@
+"""Hot and cold subscriptions of one connection: each hears all of its own, in order, whatever comes between."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import nats
+import pytest
+
+from shared.hotbus import HotBus
+from tests.support.wait import eventually
+
+MESSAGES = 3000
+LARGEST = 200_000
+SEED = 20261123
+
+
+@pytest.fixture
+async def bus(nats_url):
+    one = await HotBus.connect(nats_url, "test")
+    yield one
+    await one.close()
+
+
+class Heard:
+    """The numbers of what came, on either way."""
+
+    def __init__(self) -> None:
+        self.hot: list[int] = []
+        self.cold: list[int] = []
+
+    def on_hot(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
+        self.hot.append(int(payload[:8]))
+
+    async def on_cold(self, message: nats.aio.msg.Msg) -> None:
+        self.cold.append(int(message.data[:8]))
+
+
+async def test_hot_and_cold_messages_come_in_order_and_none_is_lost(bus, nats_url):
+    heard = Heard()
+    await bus.subscribe("hot.*", heard.on_hot)
+    await bus.client.subscribe("cold.*", cb=heard.on_cold)
+    await bus.client.flush()
+    drawn = random.Random(SEED)
+    other = await nats.connect(nats_url)
+    sent: dict[str, list[int]] = {"hot": [], "cold": []}
+    for number in range(MESSAGES):
+        kind = drawn.choice(("hot", "hot", "hot", "cold"))
+        size = drawn.choice((0, 10, 600, drawn.randrange(LARGEST) if number % 20 == 0 else 0))
+        await other.publish(f"{kind}.x", b"%08d" % number + b"\r\nMSG " * (size // 6))
+        sent[kind].append(number)
+    await other.close()
+    await eventually(lambda: (heard.hot, heard.cold) == (sent["hot"], sent["cold"]), "all messages")
+
+
+async def test_after_what_is_cold_the_short_way_is_taken_again(bus):
+    heard = Heard()
+    await bus.subscribe("hot", heard.on_hot)
+    for number in range(20):
+        await bus.client.flush()  # a PING and its PONG, which are nats-py's
+        assert is_hot(bus)()
+        bus.publish(b"hot", b"%d" % number)
+        await eventually(lambda: len(heard.hot) > number, "the message")  # noqa: B023
+    assert heard.hot == list(range(20))
+    assert is_hot(bus)()
+
+
+async def test_what_a_message_has_published_leaves_within_the_same_turn(bus, nats_url):
+    """Else each hop of a request would wait for the loop to turn once more."""
+    order: list[str] = []
+
+    def on_ask(_subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
+        asyncio.get_running_loop().call_soon(order.append, "the next turn")
+        bus.publish(reply, payload)
+
+    def written() -> list[bytes]:
+        order.append("written")
+        return []
+
+    await bus.subscribe("ask", on_ask)
+    bus.before_write = written
+    other = await nats.connect(nats_url)
+    answer = await other.request("ask", b"x", timeout=5)
+    await other.close()
+    assert answer.data == b"x"
+    assert order == ["written", "the next turn"]
+
+
+def is_hot(bus: HotBus) -> Callable[[], bool]:
+    return lambda: bool(bus.client._transport.is_hot)
