@@ -90,7 +90,7 @@ class HotParser(Parser):
             except (ValueError, IndexError):
                 return position
             callback = callbacks.get(sid)
-            if callback is None and not sid.isdigit():
+            if size < header_size or (callback is None and not sid.isdigit()):
                 return position
             start = line_end + 2
             message_end = start + size
@@ -123,6 +123,8 @@ class HotParser(Parser):
             header_size = int(arguments[-2]) if has_headers else 0
         except (ValueError, IndexError):
             raise ProtocolError from None
+        if size < header_size:
+            raise ProtocolError
         start = line_end + 2
         reply = arguments[2] if len(arguments) == 4 + has_headers else b""
         headers = data[start : start + header_size] if has_headers else None

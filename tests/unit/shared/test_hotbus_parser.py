@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
@@ -42,8 +42,11 @@ def message(sid: int, subject: bytes, payload: bytes, reply: bytes = b"", header
     return b"MSG %b %d\r\n%b\r\n" % (words, len(payload), payload)
 
 
-def hear(pieces: list[bytes], *, hot: bool) -> list:
-    """All that was told of `pieces`: hot messages as the callback got them, in the same form as the cold ones."""
+def hear(pieces: list[bytes], *, hot: bool, short: bool = False) -> list:
+    """All that was told of `pieces`: hot messages as the callback got them, in the same form as the cold ones.
+
+    `short`: each piece goes the short way first, as a socket's does while nothing waits for nats-py.
+    """
     connection = Connection()
     parser = HotParser(connection) if hot else Parser(connection)
     if hot:
@@ -55,7 +58,9 @@ def hear(pieces: list[bytes], *, hot: bool) -> list:
 
     async def feed():
         for piece in pieces:
-            await parser.parse(piece)
+            rest = parser.hear(piece) if short else piece
+            if rest or not short:
+                await parser.parse(rest)
 
     asyncio.run(feed())
     return connection.told
@@ -92,10 +97,12 @@ def test_a_cut_at_any_byte_changes_nothing():
     whole = hear([WIRE], hot=True)
     for cut in range(1, len(WIRE) - 200):
         assert hear([WIRE[:cut], WIRE[cut:]], hot=True) == whole, cut
+        assert hear([WIRE[:cut], WIRE[cut:]], hot=True, short=True) == whole, cut
 
 
 def test_single_bytes_change_nothing():
-    assert hear([WIRE[i : i + 1] for i in range(len(WIRE))], hot=True) == hear([WIRE], hot=True)
+    pieces = [WIRE[i : i + 1] for i in range(len(WIRE))]
+    assert hear(pieces, hot=True) == hear(pieces, hot=True, short=True) == hear([WIRE], hot=True)
 
 
 messages = st.builds(
@@ -114,10 +121,41 @@ def test_any_messages_in_any_pieces_are_heard_as_the_stock_parser_hears_them(lin
     wire = b"".join(lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6)))
     pieces = [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
-    assert hear(pieces, hot=True) == as_hot(hear([wire], hot=False))
+    stock = as_hot(hear([wire], hot=False))
+    assert hear(pieces, hot=True) == stock
+    assert hear(pieces, hot=True, short=True) == stock
 
 
-@pytest.mark.parametrize("nonsense", [b"MSG a x 1\r\n\r\n", b"MSG\r\n", b"HMSG a 1 x 4\r\n....\r\n"])
+SEEDS = (
+    WIRE,
+    b"MSG a 1 -1\r\n\r\n",
+    b"MSG a 1 3\r\nabcd\r\nPING\r\n",
+    b"HMSG a 1 30 4\r\nNATS/1.0 503\r\n\r\n",
+    b"MSG  a\t1  2\r\nok\r\n",
+    b"\r\n\r\nPING\r\n",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.sampled_from(SEEDS), st.binary(max_size=60)), st.lists(st.integers(0, 80), max_size=4))
+@example(SEEDS[1], [])
+@example(SEEDS[2], [12])
+@example(SEEDS[3], [])
+@example(SEEDS[4], [3])
+def test_any_bytes_end_in_messages_or_in_a_protocol_error_and_never_in_a_hang(wire, places):
+    """Whatever comes: the same on both ways, and an error is one that nats-py answers by connecting anew."""
+    cuts = sorted(min(place, len(wire)) for place in places)
+    pieces = [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
+    outcomes = []
+    for short in (False, True):
+        try:
+            outcomes.append(hear(pieces, hot=True, short=short))
+        except ProtocolError:
+            outcomes.append("protocol error")
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("nonsense", [b"MSG a x 1\r\n\r\n", b"MSG\r\n", b"HMSG a 1 x 4\r\n....\r\n", *SEEDS[1:4:2]])
 def test_what_no_server_sends_is_a_protocol_error(nonsense):
     with pytest.raises(ProtocolError):
         hear([nonsense], hot=True)
