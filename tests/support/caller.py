@@ -153,7 +153,8 @@ class Crowd:
 
     def __enter__(self) -> Self:
         self._leaving = threading.Event()
-        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(self.callers)]
+        self._ended = [0] * self.callers  # requests of each caller
+        self._threads = [threading.Thread(target=self._call, args=(i,), daemon=True) for i in range(self.callers)]
         for thread in self._threads:
             thread.start()
         self.wait_for_answers()
@@ -174,6 +175,15 @@ class Crowd:
             lambda: len(self.answered) >= enough, f"{more} more requests to be answered ({self.refused})", within_s
         )
 
+    def wait_for_each(self, within_s: float = 20) -> None:
+        """What is under way now has ended, for every caller, and so has one request after it."""
+        enough = [ended + 2 for ended in self._ended]
+        wait_until(
+            lambda: all(now >= then for now, then in zip(self._ended, enough, strict=True)),
+            f"every caller to get on ({self.refused})",
+            within_s,
+        )
+
     def be_served_for(self, seconds: float, longest_gap_s: float = 5) -> None:
         """Goes on for so long, and fails as soon as nobody was answered for `longest_gap_s`."""
         end = time.monotonic() + seconds
@@ -184,7 +194,7 @@ class Crowd:
         """Nobody was left with half an answer, or with none: where there was no answer, there was a 503."""
         assert all(refused.startswith(("503 ", "stream ")) for refused in self.refused), self.refused
 
-    def _call(self) -> None:
+    def _call(self, number: int) -> None:
         caller = Caller(self.url)
         streamed = False
         while not self._leaving.is_set():
@@ -197,6 +207,7 @@ class Crowd:
                 caller.__exit__()
                 caller = Caller(self.url)
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            self._ended[number] += 1
             if refused:
                 self.refused[refused] += 1
                 self._leaving.wait(0.05)  # as an SDK would: a door that is shut is not hammered
