@@ -52,6 +52,7 @@ class RequestReceived(Hot, frozen=True, array_like=True, gc=False):
     tier: str = ""
     max_cost_nano_usd: int = -1
     cache: str = ""
+    waited_ms: int = 0  # before it was sent again: so much less is left of a deadline that the body names
 
 
 class Refusal(Hot, frozen=True, array_like=True, gc=False):

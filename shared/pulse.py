@@ -17,7 +17,7 @@ _claim = msgspec.msgpack.Decoder(ClaimAsked)
 
 
 class Pulse:
-    """Beats from `start` to `stop`. `held` names the requests that this process holds now."""
+    """Answers claims from `listen` on, and beats from `start` to `stop`. `held` names the requests in hand."""
 
     def __init__(self, bus: HotBus, service: str, instance: str, held: Callable[[], Iterable[str]]) -> None:
         self._bus = bus
@@ -27,8 +27,12 @@ class Pulse:
         self._subject = f"{Beat.subject}.{service}".encode()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
+    async def listen(self) -> None:
+        """Before there can be anything to claim."""
         await self._bus.subscribe(ClaimAsked.subject, self._on_claim)
+
+    def start(self) -> None:
+        """Once requests can be taken: whoever hears of it sends some."""
         self._beat()
 
     def stop(self) -> None:

@@ -18,10 +18,11 @@ async def serve() -> None:
         service.follow_policy(handlers.on_policy)
         await service.first_policy()
 
-        await handlers.start()
         # It decides within one turn of the loop, and holds nothing.
         pulse = Pulse(bus, "classifier", service.instance, tuple)
-        await pulse.start()
+        await pulse.listen()
+        await handlers.start()
+        pulse.start()
         await service.serve()
         await handlers.stop()
         pulse.stop()

@@ -105,7 +105,7 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         received.door,
         route.service,
         route.priority,
-        min(received.deadline_ms, chat.wishes.deadline_ms or received.deadline_ms),
+        _deadline_ms(received, chat.wishes.deadline_ms),
         received.body_bytes,
         received.framed,
         received.send,
@@ -137,6 +137,12 @@ def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestP
         ),
         model=route.adapter,
     )
+
+
+def _deadline_ms(received: RequestReceived, wished_ms: int) -> int:
+    if not wished_ms:
+        return received.deadline_ms
+    return max(1, min(received.deadline_ms, wished_ms - received.waited_ms))
 
 
 def exclusions(

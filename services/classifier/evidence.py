@@ -8,12 +8,13 @@ and hard cues need none.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-from services.classifier.features import ChatRequest
+from services.classifier.features import ChatRequest, between_words
 from shared.contracts import CATEGORIES
 
 EXTRACTION, SUMMARISATION, CLASSIFICATION, REASONING, CODE, GENERAL = range(len(CATEGORIES))
@@ -32,8 +33,8 @@ LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 byt
 class Cue(msgspec.Struct, frozen=True):
     """Words that count `weight` for `category`, once, however many of `phrases` are found.
 
-    Phrases are matched whole, in lower case, with every run of other characters than letters, digits and
-    apostrophes read as one space.
+    Phrases are matched whole, in lower case, with every run of other characters than letters, digits, apostrophes
+    and plus signs read as one space.
     """
 
     name: str
@@ -247,13 +248,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 def weigh(chat: ChatRequest) -> Verdict:
-    """The category of a request, in time linear in what `features` kept of it (at most 1,602 characters)."""
+    """The category of a request, in time linear in what `features` kept of it (at most 1,700 characters)."""
     user = chat.user
     if len(user) <= NEAR_HEAD + NEAR_TAIL:
         found = _look(f"{chat.system}\n{user}")
     else:
-        found = _look(f"{chat.system}\n{user[:NEAR_HEAD]}\n{user[-NEAR_TAIL:]}")
-        found |= _FAR_CUES & _look(user[NEAR_HEAD:-NEAR_TAIL])
+        head, tail = between_words(user, NEAR_HEAD), between_words(user, len(user) - NEAR_TAIL)
+        found = _look(f"{chat.system}\n{user[:head]}\n{user[tail:]}")
+        found |= _FAR_CUES & _look(user[head:tail])
     cues = [CUES[number] for number in sorted(found)]
     if chat.forces_tool:
         cues.append(FORCED_TOOL)
@@ -301,7 +303,10 @@ def _lightness(cue: Cue) -> int:
 
 def _look(text: str) -> set[int]:
     """The places in CUES of all that is found in a text."""
-    read = text.encode().translate(_READ_AS)
+    read = text.encode()
+    if len(read) != len(text):
+        read = _OTHER_MARKS.sub(b" ", read.replace(_APOSTROPHE, b"'"))
+    read = read.translate(_READ_AS)
     while b"  " in read:
         read = read.replace(b"  ", b" ")
     found: set[int] = set()
@@ -317,6 +322,13 @@ _READ_AS: Final = bytes(
     byte + 32 if 65 <= byte <= 90 else byte if byte >= 128 or chr(byte).isalnum() or chr(byte) in "'+" else 32
     for byte in range(256)
 )
+
+# What typographers, word processors and East Asian texts put between words, as UTF-8: U+00A0 to U+00BF, general
+# punctuation (U+2000 to U+206F), CJK punctuation (U+3000 to U+303F) and its full-width forms (U+FF00 to U+FF0F).
+_OTHER_MARKS: Final = re.compile(
+    rb"\xc2[\xa0-\xbf]|\xe2\x80[\x80-\xbf]|\xe2\x81[\x80-\xaf]|\xe3\x80[\x80-\xbf]|\xef\xbc[\x80-\x8f]"
+)
+_APOSTROPHE: Final = "\N{RIGHT SINGLE QUOTATION MARK}".encode()
 
 _PHRASES: Final = tuple(dict.fromkeys(phrase for cue in CUES for phrase in cue.phrases))
 _CUES_OF: Final = tuple(

@@ -25,6 +25,7 @@ BYTES_PER_TOKEN: Final = 4  # English prose and code come to 3.5 to 4.5 with eve
 TOKENS_PER_MESSAGE: Final = 4  # the chat template's marks around a message
 TOKENS_PER_IMAGE: Final = 1_100  # a picture of 1024 x 1024 at OpenAI's and Qwen-VL's rates
 
+_LONGEST_WORD: Final = 30  # characters; there are scripts without spaces
 _LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body names
 _DEAREST_USD: Final = 1_000_000_000
 _LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit is far shorter
@@ -59,7 +60,7 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
 
     model: str  # as sent; empty: left out
     wishes: Wishes
-    system: str  # the ends of the system prompt, at most SYSTEM_HEAD + SYSTEM_TAIL characters and a line break
+    system: str  # the ends of the system prompt, some SYSTEM_HEAD + SYSTEM_TAIL characters, whole words
     user: str  # the ends of the last user turn, likewise
     user_chars: int  # how long that turn was before it was cut
     input_tokens: int  # estimated: bytes of all texts, tools and schemas by four, and a rate an image
@@ -255,7 +256,15 @@ def _text(content: str | list[_Part] | None) -> str:
 
 
 def _ends(text: str, head: int, tail: int) -> str:
-    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
+    if len(text) <= head + tail:
+        return text
+    return f"{text[: between_words(text, head)]}\n{text[between_words(text, len(text) - tail) :]}"
+
+
+def between_words(text: str, place: int) -> int:
+    """The end of the word that stands at `place`, if it is near: half of `proven` would be read as `prove`."""
+    space = text.find(" ", place, place + _LONGEST_WORD)
+    return space if space >= 0 else place
 
 
 def _size(raws: list[Raw]) -> int:

@@ -47,7 +47,7 @@ class Handlers:
         self._book: Book | None = None
 
     async def start(self) -> None:
-        # The request's id is part of the reply subject, so a 503 there says whom to tell, and nothing is remembered.
+        # The reply subject has `send` and the request's id: so a 503 there says whom to tell; nothing is remembered.
         await self._bus.subscribe(inbox(self._instance, "*"), self._on_undelivered)
         self._requests = await self._bus.subscribe(
             f"{RequestReceived.subject}.*", self._on_request, queue="classifier"
@@ -79,11 +79,13 @@ class Handlers:
             return
         self._counts.planned(answer)
         plan = pack(answer, b"" if received.framed else body)
-        self._bus.publish(_DISPATCH, plan, self._inbox + received.request_id.encode())
+        reply = b"%b%d%b" % (self._inbox, received.send, received.request_id.encode())
+        self._bus.publish(_DISPATCH, plan, reply)
 
     def _on_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
         if status == NO_RESPONDERS:
-            self._refuse(subject[len(self._inbox) :].decode(), PlanRefused(NO_DISPATCHER))
+            token = subject[len(self._inbox) :].decode()
+            self._refuse(token[1:], PlanRefused(NO_DISPATCHER, int(token[0])))
 
     def _refuse(self, request_id: str, refused: PlanRefused) -> None:
         to = request_id.encode()

@@ -56,10 +56,11 @@ async def serve() -> None:
         service.readiness.done("usage-stream")
         await service.first_policy()
 
+        pulse = Pulse(bus, "dispatcher", service.instance, tower.held)
+        await pulse.listen()
         await journal.start()
         await tower.start()
-        pulse = Pulse(bus, "dispatcher", service.instance, tower.held)
-        await pulse.start()
+        pulse.start()
         await service.serve()
         await tower.stop(LANDING_S)
         await _settle(bus, journal, service.log)

@@ -169,7 +169,7 @@ class Tower:
 
     def _on_frame(self, subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
         flight = self._flights.get(subject[len(self._inbox) :])
-        if flight is None or len(payload) < 2:
+        if flight is None or len(payload) < 2 or payload[1] != flight.plan.send:
             return
         if payload[0] == Frame.CREDIT:
             flight.on_credit(_credit.decode(payload[2:]).chunks)
@@ -198,6 +198,7 @@ class Tower:
             flight.cancel()
 
     def _sweep(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         now = self.time()
         for flight in [flight for flight in self._flights.values() if now >= flight.deadline]:
             flight.expire()
@@ -213,7 +214,6 @@ class Tower:
         while self._left and now >= next(iter(self._left.values())).until:  # the oldest stands first
             del self._left[next(iter(self._left))]
         self._journal.sweep(now)
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     def _refuse(self, plan: RequestPlanned, code: str, why: str) -> None:
         refusal = Refusal(503, code, f"{why}; try again in a moment", "server_error", retry_after_s=1)

@@ -7,7 +7,6 @@ and all deaths. What a dead process held, and has not begun to answer, is sent o
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -71,10 +70,13 @@ class Caller(Protocol):
 class Call:
     """One request of one caller. What was sent is kept until an answer begins: it may have to be sent again."""
 
-    __slots__ = ("body", "caller", "chunks", "deadline", "flight", "head", "inline", "number", "once", "received",
-                 "request_id", "send", "sent_at")  # fmt: skip
+    __slots__ = (
+        "began_at", "body", "caller", "chunks", "deadline", "flight", "head", "inline", "number", "once", "received",
+        "request_id", "send", "sent_at",
+    )  # fmt: skip
     # Set as it is sent; seconds on the bus' clock.
-    sent_at: float
+    began_at: float
+    sent_at: float  # the last time; while it waits to be sent again: since when
     deadline: float
 
     def __init__(self, request_id: str, caller: Caller) -> None:
@@ -101,7 +103,7 @@ class Calls:
         self.counts = counts
         self._deaths = DeathWatch(bus, ingress_id, self._doubtful, self._on_lost)
         self.liveness = self._deaths.liveness
-        self._to_send_again: deque[Call] = deque()
+        self._to_send_again: dict[bytes, Call] = {}
         self._swept_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -136,7 +138,7 @@ class Calls:
             return errors.OVERLOADED
         call.received = received
         call.inline = inline
-        call.sent_at = now = bus.time()
+        call.began_at = call.sent_at = now = bus.time()
         call.deadline = now + received.deadline_ms / 1000 + DEADLINE_GRACE_S
         self._calls[call.number] = call
         self._inline_bytes += len(inline)
@@ -216,7 +218,7 @@ class Calls:
         del self._calls[call.number]
         self._inline_bytes -= len(call.inline)
         call.inline = b""
-        self.counts.ended(status, self._bus.time() - call.sent_at)
+        self.counts.ended(status, self._bus.time() - call.began_at)
 
     def _forget_what_was_sent(self, call: Call) -> None:
         self._inline_bytes -= len(call.inline)
@@ -238,6 +240,7 @@ class Calls:
             call.caller.abort(call)  # within a body of announced length there is no other way to say it
 
     def _sweep(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         now = self._bus.time()
         if now - self._swept_at > 5 * SWEEP_EVERY_S:
             self._deaths.deaf()  # it was us who stood still
@@ -250,7 +253,6 @@ class Calls:
             self._deaths.watch(now)
             if self._to_send_again:
                 self._send_again(now)
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     # Deaths -------------------------------------------------------------------------------------------------
 
@@ -260,7 +262,7 @@ class Calls:
             call.request_id
             for call in self._calls.values()
             if (_holder(call) in silent if call.flight else now - call.sent_at >= YOUNG_S)
-            and call not in self._to_send_again
+            and call.number not in self._to_send_again
         ]
 
     def _on_lost(self, request_ids: Iterable[str]) -> None:
@@ -270,31 +272,36 @@ class Calls:
                 continue
             # Its holder may only be frozen: what it does when it thaws would be paid, and for nobody.
             self._call_off(call, "given_up", call.send)
-            if call.send or call.once or call.head is not None:
+            if call.send or call.head is not None:
                 self._fail(call, errors.HOLDER_DIED)
+            elif call.once:
+                self._fail(call, errors.MAY_HAVE_RUN)
             else:
                 call.send = 1
                 call.sent_at = self._bus.time()
-                self._to_send_again.append(call)
+                self._to_send_again[call.number] = call
 
     def _send_again(self, now: float) -> None:
         """To whoever takes over. Where only one of a kind ran, it is awaited."""
-        waiting, self._to_send_again = self._to_send_again, deque()
         somebody = self.liveness.living("classifier") and self.liveness.living("dispatcher")
         room = AGAIN_BYTES
-        for call in waiting:
-            if self._calls.get(call.number) is not call:
-                continue
-            if somebody and room > 0:
-                assert call.received is not None
+        for number, call in list(self._to_send_again.items()):
+            if self._calls.get(number) is not call:
+                del self._to_send_again[number]
+            elif somebody and room > 0:
+                del self._to_send_again[number]
                 room -= len(call.inline)
-                call.sent_at = now
-                left_ms = max(1, int((call.deadline - DEADLINE_GRACE_S - now) * 1000))
-                self._publish(call, msgspec.structs.replace(call.received, send=1, deadline_ms=left_ms))
-            elif somebody or now - call.sent_at < AGAIN_WITHIN_S:
-                self._to_send_again.append(call)
-            else:
+                self._publish_again(call, now)
+            elif not somebody and now - call.sent_at >= AGAIN_WITHIN_S:
+                del self._to_send_again[number]
                 self._fail(call, errors.HOLDER_DIED)
+
+    def _publish_again(self, call: Call, now: float) -> None:
+        assert call.received is not None
+        call.sent_at = now
+        waited_ms = int((now - call.began_at) * 1000)
+        left_ms = max(1, call.received.deadline_ms - waited_ms)
+        self._publish(call, msgspec.structs.replace(call.received, send=1, deadline_ms=left_ms, waited_ms=waited_ms))
 
 
 def _holder(call: Call) -> str:

@@ -42,6 +42,14 @@ NATS_AWAY: Final = server_error(503, "bus_unavailable", "the message bus is not 
 NO_CLASSIFIER: Final = server_error(503, "no_classifier", "no classifier is running; try again in a moment")
 OVERLOADED: Final = server_error(503, "overloaded", "too many requests are under way here; try again in a moment")
 HOLDER_DIED: Final = server_error(503, "holder_died", "the process that held this request died; send it again")
+MAY_HAVE_RUN: Final = Refusal(
+    503,
+    "holder_died",
+    "the process that held this request died and may have carried it out; it has an Idempotency-Key, so it is not "
+    "sent a second time",
+    "server_error",
+    may_retry=False,
+)
 STOPPING: Final = server_error(503, "restarting", "this server is restarting; send the request again")
 BROKEN: Final = server_error(500, "internal_error", "the door failed on this request; its log has the cause", 0)
 NOT_HTTP: Final = Refusal(400, "invalid_http", "this is not valid HTTP/1.1; check the request line and the headers")

@@ -360,3 +360,9 @@ def test_the_largest_features_are_300_bytes_at_most() -> None:
     measured = decode_features(plan(asked, by).features)
     assert len(measured.evidence) == core.evidence.LONGEST_EVIDENCE
     assert len(encode(measured)) <= 300
+
+
+@pytest.mark.parametrize(("waited_ms", "left_ms"), [(0, 5_000), (3_000, 2_000), (9_000, 1)])
+def test_a_deadline_in_the_body_does_not_begin_anew_when_a_request_is_sent_again(waited_ms, left_ms):
+    asked = chat(EXTRACT, metadata={"tierwise_deadline_ms": "5000"})
+    assert plan(asked, BOOK, deadline_ms=60_000, waited_ms=waited_ms).deadline_ms == left_ms

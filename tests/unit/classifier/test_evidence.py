@@ -123,7 +123,7 @@ def test_any_text_gets_a_category(system: str, user: str) -> None:
     verdict = evidence.weigh(asked)
     assert verdict.category in CATEGORIES
     assert len(evidence.names(verdict)) <= evidence.LONGEST_EVIDENCE
-    assert len(asked.system) + len(asked.user) <= SYSTEM_HEAD + SYSTEM_TAIL + USER_HEAD + USER_TAIL + 2
+    assert len(asked.system) + len(asked.user) <= SYSTEM_HEAD + SYSTEM_TAIL + USER_HEAD + USER_TAIL + 62
 
 
 @pytest.mark.parametrize("word", ["step by ", "\u00e9", "a", " ", "extract ", "\U0001f600"])
@@ -133,3 +133,34 @@ def test_a_hostile_text_takes_no_longer_than_its_ends(word: str) -> None:
     for _ in range(100):
         evidence.weigh(asked)
     assert time.process_time() - begun < 0.5  # 5 ms each, a hundred times what it takes
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "“{}”",
+        "{}—formally",
+        "\N{NO-BREAK SPACE}{}",
+        "{}…",
+        "{}\N{IDEOGRAPHIC FULL STOP}",
+        "\N{FULLWIDTH LEFT PARENTHESIS}{}",
+        "«{}»",
+    ],
+)
+def test_a_word_is_found_beside_whatever_punctuation(marks):
+    asked = f"Summarise this text in a nutshell, and {marks.format('prove')} its claim."
+    assert category(asked) == "reasoning"
+
+
+def test_typographers_apostrophes_are_apostrophes():
+    curly, straight = (
+        evidence.weigh(chat(f"don{mark}t prove it")).cues for mark in "\N{RIGHT SINGLE QUOTATION MARK}'"
+    )
+    assert curly == straight
+
+
+@pytest.mark.parametrize("before", range(190, 206))
+def test_half_a_word_is_no_word(before):
+    """Wherever the ends of a long text are cut: `proven` is not `prove`."""
+    asked = "Summarise: " + "a" * (before - 11) + " proven " + "b " * 400
+    assert "prove" not in {cue.name for cue in evidence.weigh(chat(asked)).cues}

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
+from services.ingress import errors
 from services.ingress.calls import AGAIN_BYTES, AGAIN_WITHIN_S, MAX_INLINE_IN_FLIGHT, SWEEP_EVERY_S, Call, Calls
 from services.ingress.metrics import Counts
 from shared.contracts import (
@@ -102,11 +103,14 @@ class World:
         frame = pack(head, b"{}", mark(Frame.ANSWER, send, call.request_id.encode()))
         self.calls._on_frame(b"", b"", frame, b"")
 
-    def sent(self, call):
-        """The `send` of each time that this request went out."""
+    def received(self, call):
+        """What a classifier got, each time that this request went out."""
         routed = (payload for subject, payload, _ in self.bus.published if subject.startswith(b"route."))
         received = (msgspec.msgpack.decode(unpack(payload)[0], type=RequestReceived) for payload in routed)
-        return [one.send for one in received if one.request_id == call.request_id]
+        return [one for one in received if one.request_id == call.request_id]
+
+    def sent(self, call):
+        return [one.send for one in self.received(call)]
 
     def called_off(self, call):
         subject = f"cancel.{call.request_id}".encode()
@@ -198,6 +202,17 @@ def test_what_must_not_be_paid_twice_is_not_sent_again(world):
     del world.alive["d1"]
     world.pass_time(1.4)
     assert (world.sent(call), call.caller.was_told) == ([0], ["holder_died"])
+    assert not errors.MAY_HAVE_RUN.may_retry, "nor by an SDK that would do it by itself"
+
+
+def test_what_is_sent_again_says_how_long_it_has_waited(world):
+    call = world.send("d1")
+    del world.alive["d1"]
+    world.pass_time(1.4)
+    first, second = world.received(call)
+    assert first.waited_ms == 0
+    assert 1000 <= second.waited_ms <= 1400
+    assert second.waited_ms + second.deadline_ms == first.deadline_ms
 
 
 def test_a_death_is_no_flood(world):
