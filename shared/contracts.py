@@ -276,7 +276,7 @@ class RequestUsage(Hot, frozen=True, array_like=True, gc=False):
 
 
 class UsageRecorded(Hot, frozen=True, array_like=True, gc=False):
-    """The requests that one dispatcher finished within one turn of its loop. JetStream `USAGE`.
+    """The requests that one dispatcher finished together, within a packet or a turn of its loop. JetStream `USAGE`.
 
     `batch_id` is also its `Nats-Msg-Id`; a message that is sent again keeps it.
     """

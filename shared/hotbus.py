@@ -1,8 +1,8 @@
 """The hot subjects' NATS client: nats-py's connection, with callbacks in place of queues and tasks.
 
 nats-py keeps what it is good at: connecting, reconnecting, JetStream, KV. For the subjects subscribed here a
-message costs no queue, no task and no timer (5 µs instead of 23; hot_wire.py), and whatever is published within one
-turn of the loop leaves in one write. It leans on nats-py's private parser and transport, hence the pin to 2.16.
+message costs no queue, no task and no timer (5 µs instead of 23; hot_wire.py), and whatever is published while one
+packet is handled, or else within one turn of the loop, leaves in one write. It leans on nats-py's private parser and transport, hence the pin to 2.16.
 
 What it does not do: queue while NATS is away. What is published then is dropped, and `on_lost` has told everyone.
 """
@@ -97,7 +97,7 @@ class HotBus:
         self._parser.callbacks.pop(b"%d" % subscription._id, None)
 
     def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
-        """Leaves with the other messages of this turn of the loop, in the order of the calls."""
+        """Leaves with the other messages of this packet or this turn of the loop, in the order of the calls."""
         self._out += (b"PUB %b %b %d\r\n" % (subject, reply, len(payload)), payload, _CRLF)
         if not self._flush_is_due:
             self._flush_is_due = True

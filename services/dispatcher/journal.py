@@ -34,7 +34,7 @@ class _Unacked(msgspec.Struct):
 
 
 class UsageJournal:
-    """`record` within a turn of the loop, and the usage leaves ahead of that turn's answers."""
+    """What is recorded leaves in the next write of the bus, ahead of the answers in it."""
 
     def __init__(self, bus: HotBus, instance: str) -> None:
         self._bus = bus
