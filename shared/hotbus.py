@@ -1,8 +1,9 @@
 """The hot subjects' NATS client: nats-py's connection, with callbacks in place of queues and tasks.
 
 nats-py keeps what it is good at: connecting, reconnecting, JetStream, KV. For the subjects subscribed here a
-message costs no queue, no task and no timer (5 µs instead of 23; hot_wire.py), and whatever is published while one
-packet is handled, or else within one turn of the loop, leaves in one write. It leans on nats-py's private parser and transport, hence the pin to 2.16.
+message costs no queue, no task and no timer (5 µs instead of 23; hot_wire.py), and what is published while one packet
+is handled, or else within one turn of the loop, leaves in one write. It leans on nats-py's private parser and
+transport, hence the pin to 2.16.
 
 What it does not do: queue while NATS is away. What is published then is dropped, and `on_lost` has told everyone.
 """
