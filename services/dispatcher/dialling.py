@@ -10,11 +10,11 @@ from itertools import chain, zip_longest
 from typing import Any, Final
 
 NEXT_ADDRESS_S: Final = 0.25  # RFC 8305 §8: how long an address may be silent before the next is tried beside it
-# A host that vanished without a word: noticed in half a minute, however long its model may think.
+# A host that vanished without a word after it took a request: noticed in half a minute, however long its model may
+# think. No TCP_USER_TIMEOUT: it would also end what merely waits, in the backend's queue or for a slow reader.
 PROBED_AFTER_S: Final = 15
 PROBED_EVERY_S: Final = 5
 PROBES: Final = 3
-UNACKNOWLEDGED_MS: Final = 30_000
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as getaddrinfo has it
 
@@ -88,7 +88,6 @@ _OPTIONS: Final = tuple(
         "TCP_KEEPIDLE": PROBED_AFTER_S,
         "TCP_KEEPINTVL": PROBED_EVERY_S,
         "TCP_KEEPCNT": PROBES,
-        "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MS,
     }.items()
     if hasattr(socket, name)
 )

@@ -95,7 +95,7 @@ class Limits(msgspec.Struct, frozen=True):
     idle_s: float = 60.0
     stale_s: float = 1.0  # a pooled connection that closes this soon after a request had not read it
     header_bytes: int = 64 * 1024
-    waiting: int = 1024  # calls that wait for a connection beyond those that one is being opened for
+    waiting: int = 1024  # calls in hand beyond `max_connections`; those beyond these are `Busy`
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -229,8 +229,7 @@ class Origin:
             return
         if again is not None:
             self._open(again)
-        if len(self._waiting) > self._opening and self._has_room():
-            self._open()
+        self._open_for_waiting()
 
     def sweep(self) -> None:
         sweeper, limits = self.sweeper, self.limits
@@ -273,6 +272,11 @@ class Origin:
     def _has_room(self) -> bool:
         return len(self._connections) + len(self._attempts) < self._max_connections
 
+    def _open_for_waiting(self) -> None:
+        """Who waits for a connection that has gone, or never came, waits for another."""
+        if len(self._waiting) > self._opening and self._has_room():
+            self._open()
+
     def _open(self, exchange: Exchange | None = None) -> None:
         attempt = _Attempt(exchange, self.sweeper.tick)
         self._attempts.add(attempt)
@@ -304,9 +308,9 @@ class Origin:
             return
         self._connections.add(connection)
         exchange = attempt.exchange
-        if exchange is None and self._waiting:
-            exchange = self._waiting.popleft()
         if exchange is None or exchange.call is None:
+            exchange = self._waiting.popleft() if self._waiting else None
+        if exchange is None:
             self.release(connection)
         else:
             connection.is_fresh = True
@@ -315,6 +319,7 @@ class Origin:
     def _connect_failed(self, exchange: Exchange | None, failure: UpstreamFailure) -> None:
         if exchange is not None:
             exchange.fail(failure)
+            self._open_for_waiting()
         elif not self._connections and not self._opening:
             self._fail_waiting(failure)  # else they would wait for nothing
         elif len(self._waiting) > self._opening:

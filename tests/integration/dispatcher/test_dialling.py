@@ -60,6 +60,19 @@ def resolves_to(*addresses: tuple) -> None:
     loop.getaddrinfo = getaddrinfo
 
 
+def holds_lookups(asked: asyncio.Event, go: asyncio.Event) -> None:
+    """Names are looked up from now on only once `go` is set."""
+    loop = asyncio.get_running_loop()
+    real = loop.getaddrinfo
+
+    async def getaddrinfo(host, port, **options):
+        asked.set()
+        await go.wait()
+        return await real(host, port, **options)
+
+    loop.getaddrinfo = getaddrinfo
+
+
 # Addresses -------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +133,53 @@ async def test_a_call_that_is_cancelled_while_it_is_being_connected_hears_nothin
 
 
 @on_both_loops
+async def test_who_waits_is_served_though_the_connection_for_a_request_sent_again_failed():
+    async def script(peer):
+        await peer.request()
+        peer.say(OK)
+        if peer.number == 1:
+            await peer.request()
+            resolves_to(address(refusing_port()))
+            peer.reset()
+
+    async with Hostile(script) as server:
+        resolves_to(address(server.port))
+        pool = origin("http://many.example", max_connections=1)
+        assert await post(pool).answer() == b"hi"
+        sent_again, waiting = post(pool), post(pool)
+        assert isinstance(await sent_again.fault(), ConnectFailed)
+        assert isinstance(await waiting.fault(), ConnectFailed)  # by an attempt of its own
+        resolves_to(address(server.port))
+        assert await post(pool).answer() == b"hi"
+        await pool.close()
+
+
+@on_both_loops
+async def test_a_connection_opened_for_a_call_that_was_cancelled_is_fresh_for_whoever_gets_it():
+    looked_up, go = asyncio.Event(), asyncio.Event()
+
+    async def script(peer):
+        await peer.request()
+        if peer.number == 1:
+            peer.say(OK)
+            await peer.request()
+            holds_lookups(looked_up, go)
+        peer.end()
+
+    async with Hostile(script) as server:
+        resolves_to(address(server.port))
+        pool = origin("http://many.example", max_connections=1)
+        await post(pool).answer()
+        sent_again, waiting = post(pool), post(pool)
+        await looked_up.wait()
+        sent_again.exchange.cancel()
+        go.set()
+        assert isinstance(await waiting.fault(), Disconnected)
+        assert server.connections == 2  # on a fresh connection, so it is not sent again
+        await pool.close()
+
+
+@on_both_loops
 async def test_a_name_without_an_address_is_a_failed_connection():
     resolves_to()
     pool = origin("http://many.example")
@@ -129,14 +189,15 @@ async def test_a_name_without_an_address_is_a_failed_connection():
 
 
 @on_both_loops
-async def test_a_vanished_host_is_noticed_by_the_kernel():
+async def test_a_vanished_host_is_noticed_by_the_kernel_and_a_busy_one_is_left_in_peace():
     async with Hostile(answering) as server:
         opened = await dial("127.0.0.1", server.port)
         with opened:
             assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+            for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_USER_TIMEOUT", 0)):
+                if hasattr(socket, option):
+                    assert opened.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) == value, option
 
 
 @on_both_loops

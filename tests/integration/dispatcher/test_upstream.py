@@ -121,7 +121,7 @@ async def test_a_burst_opens_no_more_connections_than_allowed_and_all_are_answer
         calls = [post(pool) for _ in range(100)]
         for call in calls:
             assert await call.answer() == b"hi"
-        assert server.connections == pool.open == pool.idle == 4
+        await eventually(lambda: server.connections == pool.open == pool.idle == 4, "all four are open and free")
         assert pool.waiting == 0
         await pool.close()
 
