@@ -25,11 +25,10 @@ class Ambiguous(Exception):
 
 
 class Framing:
-    __slots__ = ("asks_to_go_on", "is_chunked", "length", "origin")
+    __slots__ = ("asks_to_go_on", "length", "origin")
 
     def __init__(self) -> None:
         self.length = 0  # of the body as announced; 0 where it is chunked
-        self.is_chunked = False
         self.asks_to_go_on = False  # `expect: 100-continue`
         self.origin = b""  # of the page that asks, where a browser does
 
@@ -49,7 +48,6 @@ def framing(headers: Headers, version: str) -> Framing:
         elif name == b"transfer-encoding":
             if value.strip().lower() != b"chunked" or version == "1.0":
                 raise Ambiguous
-            read.is_chunked = True
         elif name == b"expect":
             read.asks_to_go_on = version != "1.0" and value.strip().lower() == b"100-continue"
         elif name == b"origin":
@@ -93,9 +91,9 @@ class Known(Generic[T]):
 
 
 def known(data: bytes, body_size: int, request: T) -> Known[T] | None:
-    """What is to be recognised of `data`, from which the parser has just read `request`.
+    """What is to be recognised of `data`, from which the parser has read `request` from its head's first byte on.
 
-    None where that was not a whole request, and nothing else.
+    `body_size`: bytes of the body that came with it, all or some. None where `data` is not just that head and they.
     """
     head_size = len(data) - body_size
     if head_size > LONGEST_KNOWN or data.find(b"\r\n\r\n") != head_size - 4 or data[:2] == b"\r\n":

@@ -74,7 +74,7 @@ class Reader:
 
     def read(self, data: bytes) -> None:
         self._fed = len(data)
-        message = self._message if self.is_within else -1
+        was_within, before = self.is_within, self._message
         rest: bytes | memoryview = data
         try:
             while rest:
@@ -85,10 +85,10 @@ class Reader:
             self._connection.refuse_unread(errors.NOT_HTTP)
         if self.is_deaf:
             return
-        if self.is_within and self._message == message:
+        if was_within and self.is_within and self._message == before:
             self._wire += len(data)
             self._check_overhead()
-        elif self._lesson is not None:
+        elif self._lesson is not None and not was_within and self._message == before + 1:
             self._learn(data, self._lesson)
         self._lesson = None
 
@@ -118,9 +118,10 @@ class Reader:
             self._connection.refuse_unread(errors.HEAD_TOO_LARGE)
 
     def _learn(self, data: bytes, request: Request) -> None:
+        """`data` began between two messages, and only `request` began in it: else its first byte may be no head's."""
         if self._lessons < MAX_LESSONS:
             self._lessons += 1
-            same = Request()
+            same = Request()  # shared by all that have this head; `keep_alive` changes only as the connection ends
             same.asked, same.origin = request.asked, request.origin
             self.known = heads.known(data, request.size, same)
 

@@ -321,6 +321,67 @@ def test_a_head_that_was_there_before_is_not_parsed_again_whatever_its_length():
     run(scene)
 
 
+# A read that ends in what looks like the start of another request, and what follows it as a read of its own.
+DECOY = b"GET /healthz HTTP/1.1\r\nx-a: "
+NO_HEADS = {
+    "the end of a head": [POST + b"hos", b"t: x\r\ncontent-length: 2\r\n\r\n{}"],
+    "the end of a body": [chat(b'{"a":"' + DECOY)[: -len(DECOY)], DECOY + CHAT],
+    "the end of a chunked body": [chunked(DECOY)[: -len(DECOY) - 7], DECOY + b"\r\n0\r\n\r\n" + CHAT],
+    "trailers": [chunked(b"{}")[:-2], b"x-a: b\r\n\r\n" + CHAT],
+    "a request, and another": [HEALTH + CHAT],
+    "blank lines": [b"\r\n\r\n" + CHAT],
+}
+
+
+def told(reads, *, learns):
+    """What each read brings about where everything is answered before the next."""
+
+    async def scene():
+        connection = Connection()
+        if not learns:
+            connection.protocol._reader._lessons = MAX_LESSONS
+        for read in reads:
+            connection.receive(read)
+            await connection.answer_all()
+        requests = [(received.service, body) for received, body in connection.calls.requests]
+        return DATE.sub(b"", connection.transport.written), requests, connection.transport.closed
+
+    return run(scene)
+
+
+@pytest.mark.parametrize("reads", NO_HEADS.values(), ids=NO_HEADS)
+def test_what_was_not_read_as_a_head_from_its_first_byte_is_never_taken_for_one(reads):
+    again = [*reads, reads[-1], reads[-1]]
+    assert told(again, learns=True) == told(again, learns=False)
+
+
+MESSAGES = [
+    CHAT, HEALTH, chat(b'{"a":1}'), chat(b""), chunked(b"{}"), chunked(DECOY), chat(DECOY), chat(CHAT), DECOY,
+    chat(CHAT + CHAT), chat(b'{"a":"' + DECOY), chat(b"{}", b"x-tierwise-service: one"), b"\r\n", b"\n",
+    chat(b"{}", b"connection: upgrade", b"upgrade: h2c"), chat(CHAT, b"connection: upgrade", b"upgrade: h2c"),
+    chunked(CHAT, trailers=b"x-a: b\r\n"), chat(b"{}", b"expect: 100-continue"), chat(b"{}", b"connection: close"),
+    HEALTH.replace(b"\r\n\r\n", b"\r\ncontent-length: 72\r\n\r\n" + CHAT), b"host: x\r\n\r\n",
+]  # fmt: skip
+SEAMS = re.compile(rb"POST|GET|t: x|content|\{|\r|\n")
+
+
+@st.composite
+def repeated_reads(draw):
+    """A stream cut anywhere, most often where a head might seem to begin; one read comes three times."""
+    data = b"".join(draw(st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3)))
+    seams = st.sampled_from([found.start() for found in SEAMS.finditer(data)])
+    cuts = sorted(draw(st.sets(st.one_of(seams, st.integers(0, len(data))), min_size=1, max_size=3)))
+    reads = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b]
+    again = draw(st.integers(0, len(reads) - 1))
+    return [*reads[:again], *reads[again : again + 1] * 3, *reads[again + 1 :]]
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(repeated_reads())
+def test_the_same_requests_come_out_with_heads_that_are_known_and_without(reads):
+    assert told(reads, learns=True) == told(reads, learns=False)
+
+
 ALMOST = {
     "a body too short": chat(b"{}")[:-1],
     "a body too long": CHAT + b"x",
