@@ -97,7 +97,7 @@ class Consumer:
                 messages = await puller.fetch()
             except PullFault as fault:
                 self._lost("usage-stream", fault)
-                await puller.stop()
+                puller.hand_back()
                 await asyncio.sleep(FETCH_WAIT_S)
                 return
             if not messages:

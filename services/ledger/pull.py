@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 
 from shared.hotbus import HotBus
 
@@ -21,6 +23,7 @@ TERM: Final = b"+TERM"  # never again
 _NOTHING_MORE: Final = frozenset({b"404", b"408"})  # no messages; the request's time is over
 _USED_UP: Final = b"409"  # the next message is larger than what is left of the request's bytes, or a fault
 _GRACE_S: Final = 0.5  # for the server to say that a request has expired, before it is taken for lost
+_LEAVE_WITHIN_S: Final = 1.0  # where NATS stands still, whoever stops does not wait for it
 
 
 class PullFault(Exception):
@@ -51,12 +54,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Puller:
-    """At most one request is open, for `messages` of together `size` bytes; so at most two batches are in memory."""
+    """Asks for one batch at a time, of `messages` of together `size` bytes; so at most two batches are in memory.
+    What was asked for before a fault may come besides.
+    """
 
     def __init__(self, bus: HotBus, stream: str, durable: str, *, messages: int, size: int, wait_s: float) -> None:
         self._bus = bus
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}".encode()
-        self._inbox = bus.client.new_inbox()
+        self._inbox = ""
         self._messages = messages
         self._wait_s = wait_s
         # `no_wait` with `expires`: all that is there and no more; where there is nothing, what comes first.
@@ -72,16 +77,26 @@ class Puller:
         self.more_waits = False  # the last batch was as large as it may be
 
     async def start(self) -> None:
+        """At first and after every fault. Subscribes once: nats-py renews a subscription as it reconnects."""
         self._fault = None
         self._is_open = self._next_is_large = self.more_waits = False
-        self._subscription = await self._bus.subscribe(self._inbox, self._on_message)
+        if self._subscription is None:
+            # A new one each time: where NATS did not answer, nats-py keeps the subscription all the same.
+            self._inbox = self._bus.client.new_inbox()
+            self._subscription = await self._bus.subscribe(self._inbox, self._on_message)
 
-    async def stop(self) -> None:
-        """Hands back what has not been fetched yet."""
-        if self._subscription is not None and self._bus.connected:
-            await self._bus.unsubscribe(self._subscription)
+    def hand_back(self) -> None:
+        """What has arrived and was not fetched."""
         self.answer(NAK, self._arrived)
         self._arrived = []
+
+    async def stop(self) -> None:
+        """For good. Hands back what is on its way too, where NATS is there to say what that is."""
+        if self._subscription is not None and self._bus.connected:
+            with suppress(NatsError, OSError, TimeoutError):
+                async with asyncio.timeout(_LEAVE_WITHIN_S):
+                    await self._bus.unsubscribe(self._subscription)
+        self.hand_back()
 
     async def fetch(self) -> Sequence[Message]:
         """What waits, up to one batch; where nothing does, what comes first; nothing after `wait_s`.

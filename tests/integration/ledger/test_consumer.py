@@ -209,6 +209,25 @@ async def test_nats_away_and_back(database_url, query):
         assert len(await query(REQUESTS)) == 3
 
 
+async def test_what_comes_after_two_outages_is_received_once(database_url, query):
+    """Not twice, by a subscription that nats-py renews and by another of ours."""
+    with passable_folder() as folder:
+        server = own_nats(folder)
+        part = nats_part(server)
+        async with ledger_that_waits(server.url, database_url) as (one, _):
+            for first in (1, 11, 21):
+                async with serving(part, folder / "log"):
+                    await eventually(lambda: one.readiness.ready, "the ledger to go on")
+                    async with dispatcher_at(server.url) as dispatcher:
+                        for number in range(first, first + 10):
+                            await dispatcher.send(usage(number))
+                        await eventually(dispatcher.all_acked, "acks")
+                await eventually(lambda: "usage-stream" in one.readiness.waiting_for, "the ledger to begin anew")
+            assert one.counted("records") == 30
+            assert one.counted("duplicates") == 0
+        assert len(await query(REQUESTS)) == 30
+
+
 @asynccontextmanager
 async def ledger_that_waits(nats_url, database_url):
     """As `ledger`, but without waiting for NATS at start."""

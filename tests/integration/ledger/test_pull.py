@@ -1,6 +1,7 @@
 """The pull alone: how much it takes at once, and what it gives back."""
 
 import asyncio
+import signal
 import time
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,12 @@ from services.ledger.consumer import DURABLE, make_durable
 from services.ledger.pull import ACK, NAK, TERM, Puller, PullFault
 from shared.hotbus import HotBus
 from shared.streams import USAGE
+from tests.support.folders import passable_folder
+from tests.support.ledger import dispatcher_at
+from tests.support.running import start, stop
 from tests.support.wait import eventually
+from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.ports import FreePorts
 
 
 @asynccontextmanager
@@ -120,3 +126,60 @@ async def fetch_for_ever(puller):
 
 async def one_waits(dispatcher):
     return (await dispatcher.js.consumer_info(USAGE, DURABLE)).num_waiting == 1
+
+
+async def test_who_begins_anew_receives_each_message_once(nats_url, dispatcher):
+    async with pulling(nats_url, wait_s=0.1) as puller:
+        puller.hand_back()
+        await puller.start()
+        await send(dispatcher, 3)
+        assert [message.payload for message in await puller.fetch()] == [b"0", b"1", b"2"]
+
+
+@asynccontextmanager
+async def nats_that_freezes():
+    ports = FreePorts()
+    with passable_folder() as folder:
+        server = NatsServer(
+            server_name="freezes",
+            port=ports.take(),
+            monitor_port=ports.take(),
+            user="tierwise",
+            password="tests",
+            folder=folder / "nats",
+        )
+        part = nats_part(server)
+        process = await asyncio.to_thread(start, part, folder / "log")
+        try:
+            yield server.url, process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            await asyncio.to_thread(stop, part, process)
+
+
+async def test_nats_that_stands_still_is_a_fault_and_goes_on_where_it_was():
+    async with nats_that_freezes() as (url, nats), dispatcher_at(url) as dispatcher, pulling(url) as puller:
+        await send(dispatcher, 1)
+        puller.answer(ACK, await puller.fetch())
+        await eventually(dispatcher.all_acked, "the ack")
+        nats.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            with pytest.raises(PullFault):
+                await puller.fetch()
+            puller.hand_back()
+            await asyncio.wait_for(puller.start(), 5)
+        nats.send_signal(signal.SIGCONT)
+        await send(dispatcher, 3)
+        taken = []
+        while len(taken) < 3:
+            messages = await puller.fetch()
+            taken += [message.payload for message in messages]
+            puller.answer(ACK, messages)
+        await eventually(dispatcher.all_acked, "acks")
+        assert taken == [b"0", b"1", b"2"]
+
+
+async def test_stopping_does_not_wait_for_nats_that_stands_still():
+    async with nats_that_freezes() as (url, nats), pulling(url) as puller:
+        nats.send_signal(signal.SIGSTOP)
+        await asyncio.wait_for(puller.stop(), 5)
