@@ -82,6 +82,10 @@ _BURY: Final = """
 INSERT INTO tierwise.ledger_poison (digest, raw, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 
+# Another ledger is at the same rows: PostgreSQL ended ours so that the other can go on.
+_CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_CROSSED_AT_MOST: Final = 3  # each costs `deadlock_timeout`, a second; by then the batch's messages are not due again
+
 # Data exceptions, integrity violations, and limits such as the longest key of an index: the fault of this data.
 _DATA_CLASSES: Final = frozenset({"22", "23", "54"})
 _REASON_LENGTH: Final = 500
@@ -123,9 +127,8 @@ class Store:
             try:
                 async with connection.transaction():
                     await _record_as_new(connection, entries)
-            except asyncpg.UniqueViolationError:
-                async with connection.transaction():
-                    return await _record(connection, entries)
+            except (asyncpg.UniqueViolationError, *_CROSSED):
+                return await _record_until_not_crossed(connection, entries)
             return []
 
     async def bury(self, poison: Poison) -> None:
@@ -167,6 +170,20 @@ async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry
     calls = rows.calls(entries)
     if calls:
         await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, calls)
+
+
+async def _record_until_not_crossed(
+    connection: asyncpg.Connection, entries: Sequence[Entry]
+) -> list[tuple[Entry, Verdict]]:
+    crossed = 0
+    while True:
+        try:
+            async with connection.transaction():
+                return await _record(connection, entries)
+        except _CROSSED:
+            crossed += 1
+            if crossed == _CROSSED_AT_MOST:
+                raise
 
 
 async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
