@@ -155,7 +155,7 @@ class Consumer:
         elif verdict is Verdict.CONFLICT:
             self._metrics.conflicts.inc()
             log.error("usage_conflict", **named, fingerprint=entry.fingerprint, see="tierwise.ledger_conflicts")
-        elif verdict is not Verdict.NEW:
+        else:
             self._metrics.resends.inc()
             log.warning("request_paid_twice", **named, see="tierwise.ledger_resends")
 

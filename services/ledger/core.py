@@ -56,14 +56,15 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdict(Enum):
-    NEW = "new"
+    """What a record is to a request that has its row already."""
+
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     RESEND = "resend"  # another send, and the row that stands stays
     INSTEAD = "instead"  # another send, and it takes the place of the row that stands
 
 
-RECORDED: Final = frozenset({Verdict.NEW, Verdict.RESEND, Verdict.INSTEAD})
+RECORDED: Final = frozenset({Verdict.RESEND, Verdict.INSTEAD})
 
 
 # Reading ----------------------------------------------------------------------------------------------------
@@ -154,18 +155,15 @@ def _sole_call(usage: RequestUsage) -> AttemptUsage | None:
 
 
 def settle(known: dict[str, list[Standing]], entries: Iterable[Entry]) -> list[tuple[Entry, Verdict]]:
-    """What each of `entries` is, in turn. `known` has the sends of each request, the one that is its row first,
-    and is brought up to date.
+    """What each of `entries` is, in turn. `known` has the sends of each request: at least the one that is its row,
+    which is the first. It is brought up to date.
     """
     verdicts = []
     for entry in entries:
         mine = standing(entry)
-        sends = known.setdefault(entry.usage.request_id, [])
+        sends = known[entry.usage.request_id]
         same = next((other for other in sends if other.send == mine.send), None)
-        if not sends:
-            sends.append(mine)
-            verdict = Verdict.NEW
-        elif same is not None:
+        if same is not None:
             verdict = Verdict.DUPLICATE if same.fingerprint == mine.fingerprint else Verdict.CONFLICT
         elif precedes(mine, sends[0]):
             sends.insert(0, mine)

@@ -16,8 +16,9 @@ def entry(record: RequestUsage) -> core.Entry:
     return one
 
 
-def verdicts(*records: RequestUsage) -> list[Verdict]:
-    return [verdict for _, verdict in settle({}, map(entry, records))]
+def verdicts(first: RequestUsage, *others: RequestUsage) -> list[Verdict]:
+    known = {first.request_id: [core.standing(entry(first))]}
+    return [verdict for _, verdict in settle(known, map(entry, others))]
 
 
 LATE = {"started_at_us": NOON_US + 9_000_000}
@@ -27,18 +28,17 @@ FAILED = {"status": 503, "backend": "", "usage_source": "none"}
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        ([usage(1), usage(2)], [Verdict.NEW, Verdict.NEW]),
-        ([usage(1), usage(1)], [Verdict.NEW, Verdict.DUPLICATE]),
-        ([usage(1), usage(1, output_tokens=31)], [Verdict.NEW, Verdict.CONFLICT]),
-        ([usage(1), usage(1, reason="pin"), usage(1)], [Verdict.NEW, Verdict.CONFLICT, Verdict.DUPLICATE]),
-        ([usage(1), usage(1, send=1)], [Verdict.NEW, Verdict.RESEND]),
-        ([usage(1, send=1), usage(1)], [Verdict.NEW, Verdict.INSTEAD]),
-        ([usage(1, **FAILED), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD]),
-        ([usage(1), usage(1, send=1, **FAILED)], [Verdict.NEW, Verdict.RESEND]),
-        ([usage(1, calls=(LATE,)), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD]),
-        ([usage(1), usage(1, send=1), usage(1, send=1)], [Verdict.NEW, Verdict.RESEND, Verdict.DUPLICATE]),
-        ([usage(1, send=1), usage(1), usage(1, send=1)], [Verdict.NEW, Verdict.INSTEAD, Verdict.DUPLICATE]),
-        ([usage(1), usage(1, send=1), usage(1, send=1, status=201)], [Verdict.NEW, Verdict.RESEND, Verdict.CONFLICT]),
+        ([usage(1), usage(1)], [Verdict.DUPLICATE]),
+        ([usage(1), usage(1, output_tokens=31)], [Verdict.CONFLICT]),
+        ([usage(1), usage(1, reason="pin"), usage(1)], [Verdict.CONFLICT, Verdict.DUPLICATE]),
+        ([usage(1), usage(1, send=1)], [Verdict.RESEND]),
+        ([usage(1, send=1), usage(1)], [Verdict.INSTEAD]),
+        ([usage(1, **FAILED), usage(1, send=1)], [Verdict.INSTEAD]),
+        ([usage(1), usage(1, send=1, **FAILED)], [Verdict.RESEND]),
+        ([usage(1, calls=(LATE,)), usage(1, send=1)], [Verdict.INSTEAD]),
+        ([usage(1), usage(1, send=1), usage(1, send=1)], [Verdict.RESEND, Verdict.DUPLICATE]),
+        ([usage(1, send=1), usage(1), usage(1, send=1)], [Verdict.INSTEAD, Verdict.DUPLICATE]),
+        ([usage(1), usage(1, send=1), usage(1, send=1, status=201)], [Verdict.RESEND, Verdict.CONFLICT]),
     ],
 )
 def test_what_a_record_is_to_the_books(records, expected):
@@ -48,8 +48,9 @@ def test_what_a_record_is_to_the_books(records, expected):
 def test_which_send_is_the_row_does_not_depend_on_the_order_of_recording():
     sends = [usage(1, calls=(LATE,)), usage(1, send=1), usage(1, send=2, **FAILED)]
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0], [0, 2, 1], [2, 0, 1]):
-        known = {}
-        settle(known, [entry(sends[i]) for i in order])
+        first, *others = (entry(sends[i]) for i in order)
+        known = {first.usage.request_id: [core.standing(first)]}
+        settle(known, others)
         assert known[sends[0].request_id][0].send == 1
 
 
