@@ -83,6 +83,6 @@ async def connect(settings: DatabaseSettings, application: str) -> asyncpg.Conne
         urlunsplit(parts._replace(scheme="postgresql")),
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
-        # Compiling a statement of forty arrays would take longer than running it.
+        # Compiling a statement over one batch would take longer than running it.
         server_settings={"application_name": f"tierwise-{application}", "jit": "off"},
     )
