@@ -13,17 +13,11 @@ import msgspec
 
 from services.dispatcher.providers.openai import Changes
 from services.dispatcher.proxies import ProxyUnusable, proxy_for
-from services.dispatcher.upstream import Limits, Origin, Outlet, header_lines
+from services.dispatcher.upstream import Origin, Outlet, header_lines
 from shared.policy import Backend, Policy, PolicyFault, resolve
 from shared.prices import Price
 
 VERSIONS_KEPT: Final = 2  # a plan made under the last version is still carried out under it
-
-# Shares of the time that a request has (server.request_timeout_s). A backend that took a request and hangs leaves
-# the next one half of it. A plain answer begins when all of it is there, which on slow hardware takes minutes; a
-# stream begins with its first token.
-SILENT_SHARE: Final = 0.5
-SILENT_SHARE_STREAMED: Final = 0.25
 _FREE = Price(0, 0, 0)
 
 
@@ -73,12 +67,11 @@ class Backends:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._versions: dict[int, dict[str, Target]] = {}
-        self._origins: dict[tuple[str, bytes, int, Limits], Outlet] = {}
+        self._origins: dict[tuple[str, bytes, int], Outlet] = {}
         self._loads: dict[str, Load] = {}
 
     def publish(self, policy: Policy, version: int) -> None:
-        limits = limits_of(policy)
-        targets = {backend.name: self._target(backend, limits) for backend in policy.backends}
+        targets = {backend.name: self._target(backend) for backend in policy.backends}
         # In the order in which they came: where NATS has lost its store, the newest has the lowest number.
         self._versions.pop(version, None)
         self._versions[version] = targets
@@ -102,14 +95,14 @@ class Backends:
     async def close(self) -> None:
         await asyncio.gather(*(origin.close() for origin in self._origins.values()))
 
-    def _target(self, backend: Backend, limits: Limits) -> Target:
+    def _target(self, backend: Backend) -> Target:
         load = self._loads.setdefault(backend.name, Load())
         try:
             url = resolve(backend.url, self._environment).rstrip("/")
             key = resolve(backend.api_key, self._environment)
             headers = {"authorization": f"Bearer {key}"} if key else {}
             lines = header_lines(headers)
-            return Target(backend, self._origin(url, lines, backend.max_concurrent, limits), load)
+            return Target(backend, self._origin(url, lines, backend.max_concurrent), load)
         except (PolicyFault, ProxyUnusable) as fault:
             return Target(backend, None, load, f"backend {backend.name}: {fault}")
         except ValueError:
@@ -117,27 +110,17 @@ class Backends:
             unusable = f"backend {backend.name}: its base_url or api_key cannot be used in a request"
             return Target(backend, None, load, unusable)
 
-    def _origin(self, url: str, headers: bytes, max_connections: int, limits: Limits) -> Outlet:
-        origin = self._origins.get((url, headers, max_connections, limits))
+    def _origin(self, url: str, headers: bytes, max_connections: int) -> Outlet:
+        origin = self._origins.get((url, headers, max_connections))
         if origin is None:
-            origin = _outlet(url, headers, max_connections, limits, proxy_for(url, self._environment))
-            self._origins[url, headers, max_connections, limits] = origin
+            origin = _outlet(url, headers, max_connections, proxy_for(url, self._environment))
+            self._origins[url, headers, max_connections] = origin
         return origin
 
 
-def _outlet(url: str, headers: bytes, max_connections: int, limits: Limits, proxy: str | None) -> Outlet:
+def _outlet(url: str, headers: bytes, max_connections: int, proxy: str | None) -> Outlet:
     if proxy is None:
-        return Origin(url, headers=headers, max_connections=max_connections, limits=limits)
-    from services.dispatcher.proxied import ProxiedOrigin  # with httpx, which takes 15 MB
+        return Origin(url, headers=headers, max_connections=max_connections)
+    from services.dispatcher.proxied import ProxiedOrigin  # with httpx, which takes 9 MB
 
-    return ProxiedOrigin(url, proxy, headers=headers, max_connections=max_connections, limits=limits)
-
-
-def limits_of(policy: Policy) -> Limits:
-    """How long a backend may be silent, by how long a request may take."""
-    whole_s = policy.server.request_timeout_s
-    return Limits(
-        first_byte_s=whole_s * SILENT_SHARE,
-        first_streamed_byte_s=whole_s * SILENT_SHARE_STREAMED,
-        between_bytes_s=whole_s * SILENT_SHARE,
-    )
+    return ProxiedOrigin(url, proxy, headers=headers, max_connections=max_connections)

@@ -22,7 +22,7 @@ JOINED_BYTES: Final = 16 * 1024  # up to here, copying the body behind its head 
 Headers = list[tuple[bytes, bytes]]
 
 # The length of a header's name rules out most of those that nobody reads, without a look at their letters. Those
-# that are read: content-type, retry-after, retry-after-ms, content-encoding, content-length, transfer-encoding.
+# that are read: content-type, retry-after, content-encoding, content-length, transfer-encoding.
 _LENGTHS: Final = frozenset({12, 11, 14, 16, 17})
 
 
@@ -30,6 +30,7 @@ class Handle(Protocol):
     """A caller's hand on its exchange."""
 
     sent: bool  # a byte of it may have reached the backend, which may bill it
+    silence_s: float | None  # how long the backend may send nothing while it has the call; None: as long as it likes
 
     def cancel(self) -> None:
         """Ends the call for both sides: the backend sees its connection close."""
@@ -71,8 +72,8 @@ class Exchange(msgspec.Struct, eq=False):
     call: Call | None  # None: it is over. Also cuts the cycle with the call, so that nothing waits for gc.
     head: bytes  # but the body's length
     body: bytes
-    streamed: bool
-    connection: Connection | None  # while it is under way, and after
+    silence_s: float | None
+    connection: Connection | None  # None: it waits for one, or has lost it
     sent: bool
 
     def go_by(self, connection: Connection) -> None:

@@ -12,6 +12,11 @@ from shared.contracts import Refusal
 MAX_ATTEMPTS: Final = 4
 RETRY_AFTER_S: Final = 1
 
+# Shares of what is left of a request's time: a backend that took it and hangs leaves the next one the rest. A plain
+# answer begins when all of it is there, which on slow hardware takes minutes; a stream begins with its first token.
+SILENT_SHARE: Final = 0.5
+SILENT_SHARE_STREAMED: Final = 0.25
+
 
 class Verdict(Enum):
     """Whose fault a status is decides what happens next."""

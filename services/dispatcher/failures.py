@@ -1,4 +1,5 @@
-"""How a call of a backend can fail without an answer. Values: they are handed to `Call.on_failure`, not raised.
+"""How a call of a backend can fail without an answer. They end at `Call.on_failure`, never in an
+except clause of a caller.
 
 UpstreamFailure
 ├── Busy             every connection is taken, and so is the queue for them
@@ -7,7 +8,7 @@ UpstreamFailure
 ├── Disconnected     the connection ended before the answer did; `began`: a part of it had come
 ├── ProtocolBroken   what came is not HTTP, or more of it than we take
 ├── Unreadable       what came is in an encoding that was not asked for
-└── CallbackRaised   our own code raised while it was told of the answer; the backend is not to blame
+└── CallbackRaised   our own code raised in the course of it; the backend is not to blame
 
 A message names the backend's host and port, never a path, a header or a body: those hold keys and prompts.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Phase = Literal["connect", "first_byte", "between_bytes", "total"]
+Phase = Literal["connect", "first_byte", "between_bytes"]
 
 
 class UpstreamFailure(Exception):

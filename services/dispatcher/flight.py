@@ -16,12 +16,14 @@ import msgspec
 from services.dispatcher import core
 from services.dispatcher.account import NONE, UNKNOWN, Account, Spent
 from services.dispatcher.backends import Target
+from services.dispatcher.connection import Call
 from services.dispatcher.core import Verdict
 from services.dispatcher.downlink import Downlink
 from services.dispatcher.events import DONE, EventStream, EventTooLarge
+from services.dispatcher.failures import UpstreamFailure
 from services.dispatcher.providers import openai
 from services.dispatcher.providers.openai import MalformedAnswer, Usage
-from services.dispatcher.upstream import Call, Outlet, UpstreamFailure
+from services.dispatcher.upstream import Outlet
 from shared.contracts import (
     BODY_WINDOW_BYTES,
     AnswerHead,
@@ -229,7 +231,18 @@ class Flight(Call):
         self._stream = None
         self._parts = []
         self._received = 0
-        origin.post(openai.PATH, body, self, streamed=plan.streamed)
+        origin.post(openai.PATH, body, self, self._silence_s() if self._remaining else None)
+
+    def _silence_s(self) -> float | None:
+        """How long the backend may say nothing. Where no other is left, the deadline rules alone."""
+        if len(self._tried) == core.MAX_ATTEMPTS or not any(map(self._can_be_called, self._remaining)):
+            return None
+        share = core.SILENT_SHARE_STREAMED if self.plan.streamed else core.SILENT_SHARE
+        return (self.deadline - self._attempt_began_at) * share
+
+    def _can_be_called(self, name: str) -> bool:
+        target = self._targets.get(name)
+        return target is not None and target.origin is not None
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -359,6 +372,8 @@ class Flight(Call):
         """The head, and what was held back until there was something to say."""
         assert self._target is not None
         self._head_sent = True
+        if self.exchange is not None:
+            self.exchange.silence_s = None  # no other backend can go on with it
         self._first_token_ms = (self._tower.time() - self._began_at) * 1000
         self._downlink.begin(self._head(self._target, -1, None))
         held = b"".join(self._parts)

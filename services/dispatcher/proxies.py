@@ -1,6 +1,7 @@
-"""Which proxy a backend is behind, if any: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as curl reads them. Pure.
+"""Which proxy a backend is behind, if any: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Pure.
 
-A name in lower case wins over the same in upper case. Loopback is never proxied.
+A name in lower case wins over the same in upper case. Unlike curl, we read HTTP_PROXY in upper case too, and
+never send loopback through a proxy.
 """
 
 from __future__ import annotations

@@ -17,40 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from services.dispatcher.connection import Call, Connection, Exchange, Headers
+from services.dispatcher.connection import Call, Connection, Exchange
 from services.dispatcher.dialling import dial
-from services.dispatcher.failures import (
-    Busy,
-    CallbackRaised,
-    ConnectFailed,
-    Disconnected,
-    Phase,
-    ProtocolBroken,
-    TimedOut,
-    Unreadable,
-    UpstreamFailure,
-)
+from services.dispatcher.failures import Busy, ConnectFailed, Disconnected, Phase, TimedOut, UpstreamFailure
 from services.dispatcher.sweeper import Sweeper
-
-__all__ = [
-    "Busy",
-    "Call",
-    "CallbackRaised",
-    "ConnectFailed",
-    "Disconnected",
-    "Exchange",
-    "Headers",
-    "Limits",
-    "Origin",
-    "Outlet",
-    "Phase",
-    "ProtocolBroken",
-    "Sweeper",
-    "TimedOut",
-    "Unreadable",
-    "UpstreamFailure",
-    "header_lines",
-]
 
 KNOWN_PATHS: Final = 1024  # request heads kept ready; a path may hold a caller's model name, so there is a bound
 
@@ -89,9 +59,6 @@ class Limits(msgspec.Struct, frozen=True):
     """What a backend may take of us. Seconds are checked by the sweeper: never early, late by up to two sweeps."""
 
     connect_s: float = 5.0  # name, TCP and TLS together, all of a name's addresses
-    first_byte_s: float | None = None  # None: the flight's deadline rules
-    first_streamed_byte_s: float | None = None
-    between_bytes_s: float | None = None
     idle_s: float = 60.0
     stale_s: float = 1.0  # a pooled connection that closes this soon after a request had not read it
     header_bytes: int = 64 * 1024
@@ -104,7 +71,7 @@ DEFAULT_LIMITS: Final = Limits()
 class Outlet(Protocol):
     """What calls of one backend go out by: an `Origin`, or proxied.py's."""
 
-    def post(self, path: bytes, body: bytes, call: Call, *, streamed: bool = False) -> None: ...
+    def post(self, path: bytes, body: bytes, call: Call, silence_s: float | None = None) -> None: ...
     def close_when_idle(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -161,18 +128,19 @@ class Origin:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def post(self, path: bytes, body: bytes, call: Call, *, streamed: bool = False) -> None:
+    def post(self, path: bytes, body: bytes, call: Call, silence_s: float | None = None) -> None:
         """Begins a call and sets `call.exchange`. Whatever the network does is told to `call`, later.
 
-        `path` is added to the url's. ValueError where it would break out of its line.
+        `path` is added to the url's. ValueError where it would break out of its line. The backend may send nothing
+        for `silence_s`, first or later; None: the caller ends the call when it has waited enough.
         """
         head = self._heads.get(path) or self._head(path)
         if self._idle:
             connection = self._idle.pop()
-            exchange = call.exchange = Exchange(self, call, head, body, streamed, connection, True)
+            exchange = call.exchange = Exchange(self, call, head, body, silence_s, connection, True)
             connection.send(exchange)
         else:
-            exchange = call.exchange = Exchange(self, call, head, body, streamed, None, False)
+            exchange = call.exchange = Exchange(self, call, head, body, silence_s, None, False)
             self._queue(exchange)
 
     def close_when_idle(self) -> None:
@@ -246,14 +214,10 @@ class Origin:
                 if sweeper.passed(connection.quiet_since, limits.idle_s):
                     connection.throw_away()
             elif not connection.paused:
-                phase, limit_s = self._patience(connection, connection.exchange)
-                if limit_s is not None and sweeper.passed(connection.quiet_since, limit_s):
-                    connection.throw_away(TimedOut(f"{self.name} sent nothing for {limit_s:g} s", phase))
-
-    def _patience(self, connection: Connection, exchange: Exchange) -> tuple[Phase, float | None]:
-        if connection.began:
-            return "between_bytes", self.limits.between_bytes_s
-        return "first_byte", self.limits.first_streamed_byte_s if exchange.streamed else self.limits.first_byte_s
+                silence_s = connection.exchange.silence_s
+                if silence_s is not None and sweeper.passed(connection.quiet_since, silence_s):
+                    phase: Phase = "between_bytes" if connection.began else "first_byte"
+                    connection.throw_away(TimedOut(f"{self.name} sent nothing for {silence_s:g} s", phase))
 
     # Opening connections.
 

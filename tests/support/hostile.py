@@ -12,7 +12,10 @@ from typing import Any, Self
 import pytest
 import uvloop
 
-from services.dispatcher.upstream import Call, Headers, Limits, Origin, Sweeper, UpstreamFailure
+from services.dispatcher.connection import Call, Headers
+from services.dispatcher.failures import UpstreamFailure
+from services.dispatcher.sweeper import Sweeper
+from services.dispatcher.upstream import Limits, Origin, Outlet
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 SWEEP_S = 3600.0  # a sweeper of the tests turns only when they turn it
@@ -166,7 +169,7 @@ def turn(pool: Origin, times: int = 1) -> None:
         pool.sweeper.sweep()
 
 
-def post(pool: Origin, body: bytes = b"{}") -> Noted:
+def post(pool: Outlet, body: bytes = b"{}", *, silence_s: float | None = None) -> Noted:
     call = Noted()
-    pool.post(b"/chat/completions", body, call)
+    pool.post(b"/chat/completions", body, call, silence_s)
     return call

@@ -11,14 +11,8 @@ import pytest
 import trustme
 
 from services.dispatcher.dialling import dial, first_of
-from services.dispatcher.upstream import (
-    ConnectFailed,
-    Disconnected,
-    Limits,
-    ProtocolBroken,
-    TimedOut,
-    UpstreamFailure,
-)
+from services.dispatcher.failures import ConnectFailed, Disconnected, ProtocolBroken, TimedOut, UpstreamFailure
+from services.dispatcher.upstream import Limits
 from tests.support.hostile import OK, SWEEP_S, Hostile, Peer, on_both_loops, origin, post, turn
 from tests.support.wait import eventually
 

@@ -3,22 +3,22 @@
 import asyncio
 import ssl
 
+import httpx
 import pytest
 import trustme
 
-from services.dispatcher.proxied import ProxiedOrigin
-from services.dispatcher.proxies import ProxyUnusable
-from services.dispatcher.upstream import (
+from services.dispatcher.failures import (
     Busy,
     CallbackRaised,
     ConnectFailed,
     Disconnected,
-    Limits,
     ProtocolBroken,
     TimedOut,
     Unreadable,
-    header_lines,
 )
+from services.dispatcher.proxied import ProxiedOrigin
+from services.dispatcher.proxies import ProxyUnusable
+from services.dispatcher.upstream import Limits, header_lines
 from tests.support.hostile import OK, Hostile, Noted, on_both_loops, post
 from tests.support.proxy import Proxy
 from tests.support.wait import eventually
@@ -161,13 +161,15 @@ async def test_what_goes_wrong_with_the_server_is_told_as_on_the_direct_way(said
 
 @on_both_loops
 @pytest.mark.parametrize("refusal", [
-    b"HTTP/1.1 407 Login\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 407 Login\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 403 sk-secret\r\ncontent-length: 0\r\n\r\n",
 ], ids=["login", "forbidden"])  # fmt: skip
 async def test_a_proxy_that_opens_no_tunnel_is_a_failed_connection_and_nothing_was_sent(refusal):
     async with Proxy(refusal) as proxy:
         pool = ProxiedOrigin("https://model.example/v1", proxy.url)
         call = post(pool)
-        assert isinstance(await call.fault(), ConnectFailed)
+        failure = await call.fault()
+        assert isinstance(failure, ConnectFailed)
+        assert "secret" not in failure.message
         assert not call.exchange.sent
         await pool.close()
 
@@ -176,9 +178,11 @@ async def test_a_proxy_that_opens_no_tunnel_is_a_failed_connection_and_nothing_w
 async def test_a_login_in_the_proxys_url_is_sent_to_it_and_one_that_it_wants_is_said():
     async with Proxy(b"HTTP/1.1 407 Login\r\ncontent-length: 0\r\n\r\n") as proxy:
         pool = ProxiedOrigin("http://model.example/v1", proxy.url.replace("//", "//me:secret@"))
-        failure = await post(pool).fault()
+        call = post(pool)
+        failure = await call.fault()
         assert isinstance(failure, ConnectFailed)
         assert "wants a login" in failure.message
+        assert not call.exchange.sent
         assert b"proxy-authorization: basic" in proxy.heads[0].lower()
         await pool.close()
 
@@ -189,31 +193,194 @@ async def test_a_server_that_never_answers_runs_into_the_first_byte_limit():
         await peer.request()
 
     async with Hostile(script) as server, Proxy() as proxy:
-        pool = ProxiedOrigin(server.url, proxy.url, limits=Limits(first_byte_s=0.05))
-        failure = await post(pool).fault()
+        pool = ProxiedOrigin(server.url, proxy.url)
+        failure = await post(pool, silence_s=0.05).fault()
         assert isinstance(failure, TimedOut)
         assert failure.phase == "first_byte"
         await pool.close()
 
 
 @on_both_loops
-async def test_a_request_that_met_a_closing_connection_goes_out_once_more():
+async def test_a_server_that_falls_silent_runs_into_the_limit_between_bytes():
+    async def script(peer):
+        await peer.request()
+        peer.say(OK[:-1])
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        failure = await post(pool, silence_s=0.05).fault()
+        assert isinstance(failure, TimedOut)
+        assert failure.phase == "between_bytes"
+        await pool.close()
+
+
+@on_both_loops
+async def test_a_limit_that_is_lifted_in_the_middle_of_an_answer_counts_no_more():
+    go = asyncio.Event()
+
+    async def script(peer):
+        _, body = await peer.request()
+        peer.say(OK[:-1])
+        if body == b"lifted":
+            await go.wait()
+            peer.say(OK[-1:])
+
+    class Lifts(Noted):
+        def on_body(self, data):
+            super().on_body(data)
+            self.exchange.silence_s = None
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        lifted = Lifts()
+        pool.post(b"", b"lifted", lifted, 0.3)
+        await lifted.head_came.wait()
+        assert isinstance(await post(pool, silence_s=0.5).fault(), TimedOut)  # longer than that one's limit
+        go.set()
+        assert await lifted.answer() == b"hi"
+        await pool.close()
+
+
+@on_both_loops
+async def test_a_proxy_that_says_nothing_runs_into_the_connect_limit_and_nothing_was_sent():
+    async with Hostile(lambda peer: peer.gone()) as silent:
+        url = f"http://127.0.0.1:{silent.port}"
+        pool = ProxiedOrigin("https://model.example/v1", url, limits=Limits(connect_s=0.05))
+        call = post(pool)
+        failure = await call.fault()
+        assert isinstance(failure, TimedOut)
+        assert (failure.phase, call.exchange.sent) == ("connect", False)
+        await pool.close()
+
+
+@on_both_loops
+async def test_the_time_in_the_queue_is_not_the_backends_silence():
+    go = asyncio.Event()
+
+    async def script(peer):
+        while True:
+            _, body = await peer.request()
+            if body == b"held":
+                peer.say(OK[:-1])
+                await go.wait()
+                peer.say(OK[-1:])
+            else:
+                peer.say(OK)
+
+    async def silent(peer):
+        await peer.request()
+
+    async with Hostile(script) as server, Hostile(silent) as other, Proxy() as proxy:
+        pool, elsewhere = ProxiedOrigin(server.url, proxy.url, max_connections=1), ProxiedOrigin(other.url, proxy.url)
+        held = post(pool, b"held")
+        await held.head_came.wait()
+        queued = post(pool, silence_s=0.3)
+        assert isinstance(await post(elsewhere, silence_s=0.5).fault(), TimedOut)  # so long it was queued
+        assert (queued.ends, queued.exchange.sent) == (0, False)
+        go.set()
+        assert await held.answer() == await queued.answer() == b"hi"
+        await pool.close()
+        await elsewhere.close()
+
+
+@on_both_loops
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 103 Early\r\n\r\n"])
+async def test_a_request_is_sent_once_whatever_its_connection_does(part):
     bodies = []
 
     async def script(peer):
         bodies.append((await peer.request())[1])
         peer.say(OK)
-        if peer.number == 1:
-            bodies.append((await peer.request())[1])
-            peer.reset()
-        else:
-            await answering(peer)
+        bodies.append((await peer.request())[1])
+        peer.say(part)
+        peer.end()
 
     async with Hostile(script) as server, Proxy() as proxy:
         pool = ProxiedOrigin(server.url, proxy.url)
         await post(pool, b"first").answer()
-        assert await post(pool, b"second").answer() == b"hi"
-        assert bodies == [b"first", b"second", b"second"]
+        assert isinstance(await post(pool, b"second").fault(), Disconnected)
+        assert bodies == [b"first", b"second"]
+        await pool.close()
+
+
+@on_both_loops
+async def test_a_call_that_is_cancelled_at_once_takes_nobodys_place():
+    async with Hostile(answering) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url, max_connections=1, limits=Limits(waiting=1))
+        for _ in range(2):
+            post(pool).exchange.cancel()
+        await eventually(lambda: not pool._exchanges, "both are gone")
+        assert await post(pool).answer() == b"hi"
+        await pool.close()
+
+
+class CancelsAtOnce(Noted):
+    def on_head(self, status, headers):
+        super().on_head(status, headers)
+        self.exchange.cancel()
+
+
+@on_both_loops
+async def test_a_call_may_cancel_from_inside_its_head_and_the_server_sees_it_go():
+    gone = asyncio.Event()
+
+    async def script(peer):
+        await peer.request()
+        peer.say(OK[:-2])
+        await peer.gone()
+        gone.set()
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        call = CancelsAtOnce()
+        pool.post(b"", b"{}", call)
+        await gone.wait()
+        assert call.ends == 0
+        await pool.close()
+
+
+@on_both_loops
+async def test_what_httpx_does_not_take_ends_that_call_alone():
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(type(context["exception"])))
+    async with Hostile(answering) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        call = Noted()
+        pool.post(b"/\x7f", b"{}", call)
+        assert isinstance(await call.fault(), CallbackRaised)
+        assert not call.exchange.sent
+        assert reported == [httpx.InvalidURL]
+        assert await post(pool).answer() == b"hi"
+        await pool.close()
+
+
+@on_both_loops
+async def test_what_one_caller_was_given_to_remember_is_not_sent_with_the_next_ones_call():
+    heads = []
+
+    async def script(peer):
+        while True:
+            heads.append((await peer.request())[0].lower())
+            peer.say(OK.replace(b"\r\n", b"\r\nset-cookie: session=first; Path=/\r\n", 1))
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(f"http://model.example:{server.port}/v1", proxy.url)
+        for _ in range(2):
+            assert await post(pool).answer() == b"hi"
+        assert b"cookie" not in heads[1]
+        await pool.close()
+
+
+@on_both_loops
+@pytest.mark.parametrize("encoding", [b"", b"identity"])
+async def test_no_encoding_is_identity(encoding):
+    async def script(peer):
+        await peer.request()
+        peer.say(OK.replace(b"\r\n", b"\r\ncontent-encoding: " + encoding + b"\r\n", 1))
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        assert await post(pool).answer() == b"hi"
         await pool.close()
 
 

@@ -7,17 +7,8 @@ import ssl
 import pytest
 import trustme
 
-from services.dispatcher.upstream import (
-    Busy,
-    CallbackRaised,
-    ConnectFailed,
-    Disconnected,
-    Limits,
-    Origin,
-    ProtocolBroken,
-    TimedOut,
-    header_lines,
-)
+from services.dispatcher.failures import Busy, CallbackRaised, ConnectFailed, Disconnected, ProtocolBroken, TimedOut
+from services.dispatcher.upstream import Limits, Origin, header_lines
 from tests.support.hostile import OK, SWEEP_S, Hostile, Noted, Peer, on_both_loops, origin, post, turn
 from tests.support.wait import eventually
 
@@ -541,8 +532,8 @@ async def test_a_server_that_never_answers_runs_into_the_first_byte_limit():
         arrived.set()
 
     async with Hostile(script) as server:
-        pool = origin(server.url, limits=Limits(first_byte_s=SWEEP_S))
-        call = post(pool)
+        pool = origin(server.url)
+        call = post(pool, silence_s=SWEEP_S)
         await arrived.wait()
         turn(pool)
         await asyncio.sleep(0)
@@ -555,20 +546,21 @@ async def test_a_server_that_never_answers_runs_into_the_first_byte_limit():
 
 
 @on_both_loops
-async def test_a_stream_has_a_limit_of_its_own_for_its_first_byte():
+async def test_each_call_has_a_limit_of_its_own_for_silence_that_can_be_lifted():
     async def script(peer):
         await peer.request()
 
     async with Hostile(script) as server:
-        pool = origin(server.url, limits=Limits(first_byte_s=10 * SWEEP_S, first_streamed_byte_s=SWEEP_S))
-        plain, streamed = post(pool), Noted()
-        pool.post(b"", b"{}", streamed, streamed=True)
-        await eventually(lambda: pool.open == 2, "both are sent")
+        pool = origin(server.url)
+        hurried, patient, lifted = (post(pool, silence_s=s) for s in (SWEEP_S, 10 * SWEEP_S, SWEEP_S))
+        await eventually(lambda: pool.open == 3, "all are sent")
+        assert lifted.exchange is not None
+        lifted.exchange.silence_s = None
         turn(pool, 3)
-        failure = await streamed.fault()
+        failure = await hurried.fault()
         assert isinstance(failure, TimedOut)
         assert failure.phase == "first_byte"
-        assert plain.ends == 0
+        assert (patient.ends, lifted.ends) == (0, 0)
         await pool.close()
 
 
@@ -580,9 +572,9 @@ async def test_a_server_that_falls_silent_runs_into_the_limit_between_bytes_unle
         peer.say(OK[:-1])
 
     async with Hostile(script) as server:
-        pool = origin(server.url, limits=Limits(between_bytes_s=SWEEP_S))
+        pool = origin(server.url)
         call = PausesAtOnce() if paused else Noted()
-        pool.post(b"", b"{}", call)
+        pool.post(b"", b"{}", call, SWEEP_S)
         await call.head_came.wait()
         turn(pool, 5)
         if paused:
@@ -598,7 +590,7 @@ async def test_a_server_that_falls_silent_runs_into_the_limit_between_bytes_unle
 
 
 @on_both_loops
-async def test_without_such_limits_a_silent_server_is_waited_for():
+async def test_without_a_limit_a_silent_server_is_waited_for():
     go = asyncio.Event()
 
     async def script(peer):

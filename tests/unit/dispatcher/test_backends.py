@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from services.dispatcher.backends import Backends, limits_of
+from services.dispatcher.backends import Backends
 from services.dispatcher.proxied import ProxiedOrigin
 from services.dispatcher.upstream import Origin
 from shared.policy import from_tree
@@ -43,10 +43,13 @@ async def test_a_missing_secret_is_a_fault_that_names_it_and_shows_no_value():
     assert backends.of(1)["a"].origin is None
 
 
-def test_a_hung_backend_leaves_the_next_one_half_of_a_requests_time():
-    policy = from_tree(TREE | {"server": {"request_timeout_s": 100}}, {"HOST": "http://127.0.0.1:9/v1"})
-    limits = limits_of(policy)
-    assert (limits.first_byte_s, limits.first_streamed_byte_s, limits.between_bytes_s) == (50, 25, 50)
+@pytest.mark.parametrize("url", ["http://model.example/a\x7fb", "http://xn--ab-.example"])
+async def test_a_url_that_httpx_does_not_take_is_a_fault_of_its_backend(url):
+    environment = {"HOST": url, "HTTP_PROXY": "http://127.0.0.1:3128"}
+    backends = Backends(environment)
+    backends.publish(from_tree(TREE, environment), 1)
+    [fault] = backends.faults
+    assert fault == "backend a: its base_url or api_key cannot be used in a request"
 
 
 @pytest.mark.parametrize(("host", "kind"), [

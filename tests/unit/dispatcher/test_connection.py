@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.dispatcher.connection import Connection
-from services.dispatcher.upstream import Exchange, Limits, Origin, ProtocolBroken, Unreadable, UpstreamFailure
+from services.dispatcher.connection import Connection, Exchange
+from services.dispatcher.failures import ProtocolBroken, Unreadable, UpstreamFailure
+from services.dispatcher.upstream import Limits, Origin
 from tests.support.hostile import Noted
 
 LIMITS = Limits(header_bytes=512)
@@ -41,7 +42,7 @@ async def fed(pieces: list[bytes], *, then_closed: bool = False, limits: Limits 
     wire: Any = Wire()
     connection.connection_made(wire)
     connection.is_fresh = True
-    connection.send(Exchange(pool, call, b"", b"", streamed=False, connection=connection, sent=True))
+    connection.send(Exchange(pool, call, b"", b"", silence_s=None, connection=connection, sent=True))
     for piece in pieces:
         if not wire.closed:
             connection.data_received(piece)

@@ -45,10 +45,13 @@ class Upstream:
     def __init__(self):
         self.call = None
         self.body = b""
+        self.silence_s = None
 
-    def post(self, path, body, call, *, streamed):
-        self.call, self.body = call, body
-        call.exchange = SimpleNamespace(sent=True, cancelled=False, pause=lambda: None, resume=lambda: None)
+    def post(self, path, body, call, silence_s):
+        self.call, self.body, self.silence_s = call, body, silence_s
+        call.exchange = SimpleNamespace(
+            silence_s=silence_s, sent=True, cancelled=False, pause=lambda: None, resume=lambda: None
+        )
         call.exchange.cancel = lambda: setattr(call.exchange, "cancelled", True) if call.exchange else None
 
     def answer(self, status, body, headers=JSON):
@@ -235,6 +238,44 @@ def test_a_stream_waits_for_credit_and_then_goes_on(world, tower):
     flight.on_credit(32)
     assert tower.frames[-1][0] == Frame.END
     assert len(tower.landed_flights) == 1
+
+
+@pytest.mark.parametrize(("streamed", "expected_s"), [(False, 5.0), (True, 2.5)])
+def test_a_silent_backend_leaves_the_next_one_a_share_of_what_is_left_and_the_last_one_may_take_it_all(
+    world, tower, streamed, expected_s
+):
+    world.begin(deadline_ms=10_000, streamed=streamed)
+    assert world.cheap.silence_s == expected_s
+    tower.now = 8.0
+    world.cheap.call.on_failure(TimedOut("slow", "first_byte"))
+    assert world.dear.silence_s is None
+
+
+def test_the_share_of_a_second_attempt_is_of_what_is_left_then(world, tower):
+    world.targets["third"] = world.targets["dear"]
+    world.begin(deadline_ms=10_000, candidates=("cheap", "dear", "third"))
+    tower.now = 6.0
+    world.cheap.call.on_failure(TimedOut("slow", "first_byte"))
+    assert world.dear.silence_s == 2.0
+
+
+def test_a_backend_whose_others_cannot_be_called_has_all_the_time(world):
+    world.targets["dear"].origin = None
+    world.begin(candidates=("cheap", "dear", "unknown"))
+    assert world.cheap.silence_s is None
+
+
+def test_the_last_attempt_that_is_allowed_has_all_the_time_that_is_left(world, tower):
+    world.begin(candidates=("a", "b", "c", "cheap", "dear"))
+    assert world.cheap.silence_s is None
+
+
+def test_a_stream_that_has_begun_may_be_silent_for_nobody_can_go_on_with_it(world):
+    flight = world.begin(streamed=True)
+    world.cheap.call.on_head(200, SSE)
+    assert flight.exchange.silence_s is not None
+    flight.on_body(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
+    assert flight.exchange.silence_s is None
 
 
 def test_a_stopping_dispatcher_ends_a_begun_stream_with_an_event(world, tower):
