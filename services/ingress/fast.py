@@ -33,6 +33,7 @@ PROBE_AGAIN_S: Final = 0.02
 LINE: Final = 1  # enough requests wait
 ROOM: Final = 2  # a large body waits for room
 ROUTE: Final = 4  # a route of FastAPI has not taken what came
+TAKER: Final = 8  # the answers before have not been taken; nothing is being answered meanwhile
 
 
 class HotProtocol(asyncio.Protocol):
@@ -65,7 +66,7 @@ class HotProtocol(asyncio.Protocol):
         self._has_begun = False  # its head is written
         self._is_chunked = False
         self._out: list[bytes] = []  # of a stream: what came in one turn of the loop leaves in one write
-        self._held = 0  # LINE, ROOM, ROUTE
+        self._held = 0  # LINE, ROOM, ROUTE, TAKER
         self._lingering = -1  # bytes still thrown away; -1: not lingering
         self.age = 0  # of the message that comes in, in sweeps
         self._idle = 0  # likewise
@@ -117,6 +118,8 @@ class HotProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_slow = True
+        if self._current is None and not self._reader.is_deaf:
+            self._hold(TAKER)
         if self._cold is not None:
             self._cold.flow.pause_writing()
 
@@ -126,6 +129,8 @@ class HotProtocol(asyncio.Protocol):
             self._cold.flow.resume_writing()
         if self._call is not None and self._call.flight and self.door.calls is not None:
             self.door.calls.taken(self._call)
+        if self._held & TAKER:
+            self._go_on_for_taker()  # last: its answer may be too much again
 
     def shutdown(self) -> None:
         """uvicorn stops: what is being answered is answered, then the connection closes."""
@@ -200,6 +205,13 @@ class HotProtocol(asyncio.Protocol):
     def _read_on_for_route(self) -> None:
         self._read_on(ROUTE)
 
+    def _go_on_for_taker(self) -> None:
+        self._read_on(TAKER)
+        if self._current is not None:
+            self._start(self._current)
+        else:
+            self._let_go_on()
+
     def _hold(self, why: int) -> None:
         if not self._held and not self.transport.is_closing():
             self.transport.pause_reading()
@@ -214,7 +226,9 @@ class HotProtocol(asyncio.Protocol):
     def _let_go_on(self) -> None:
         """`100 Continue`, once the answers before it are given and there is room."""
         request = self._reader.incoming
-        if request is not None and request.asks_to_go_on and self._current is None and not self._held & ROOM:
+        if request is None or self._current is not None or self._held & (ROOM | TAKER):
+            return
+        if request.asks_to_go_on:
             request.asks_to_go_on = False
             self.transport.write(render.CONTINUE)
 
@@ -270,7 +284,9 @@ class HotProtocol(asyncio.Protocol):
     def _start(self, request: Request) -> None:
         if self._current is not request or self.transport.is_closing():
             return
-        if request.cycle is not None and self._cold is not None:
+        if self.is_slow:
+            self._hold(TAKER)
+        elif request.cycle is not None and self._cold is not None:
             self._cold.start(request.cycle)
         else:
             body, request.body = request.body, b""
@@ -301,7 +317,10 @@ class HotProtocol(asyncio.Protocol):
         elif self._line:
             self._current = following = self._line.popleft()
             self._loop.call_soon(self._start, following)
-            self._read_on(LINE)
+            if len(self._line) < MAX_WAITING:
+                self._read_on(LINE)
+        elif self.is_slow:
+            self._hold(TAKER)
         elif self._reader.incoming is not None:
             self._let_go_on()
 
@@ -408,20 +427,28 @@ class HotProtocol(asyncio.Protocol):
     def refuse_unread(self, refusal: Refusal) -> None:
         """The connection's last answer. What is still coming is read and dropped: closing would lose the answer.
 
-        Where an earlier request is not answered yet, its answer is the last, and this one is not given.
+        Where an earlier request is not answered yet, its answer is the last, and this one is not given; nor is it
+        where a route of FastAPI has answered before the body came.
         """
         if self._reader.is_deaf:
             return
         incoming = self._reader.incoming
+        if incoming is not None and incoming.cycle is not None and incoming.cycle.response_complete:
+            self._stop_reading()
+            self._linger()
+            return
         origin = incoming.origin if incoming is not None else b""
         if self._read_no_more():
             return
         self.door.count(refusal)
         common = self._common_lines() + (cors.lines(origin, self.door.server.cors_origins) if origin else "")
         self._write_refusal(refusal, self.door.mint(), common, render.CLOSES)
+        self._linger()
+
+    def _linger(self) -> None:
         self._lingering = LINGER_BYTES
         self.age = 0
-        self._read_on(LINE | ROOM | ROUTE)
+        self._read_on(LINE | ROOM | ROUTE | TAKER)
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
@@ -453,7 +480,7 @@ class HotProtocol(asyncio.Protocol):
                 self.refuse_unread(errors.NO_ROOM)
         elif self._reader.is_within and not self._reader.is_deaf and not self._held:
             self._watch_incoming()
-        elif self._current is None:
+        elif self._current is None and not self._held & TAKER:
             self._idle += 1
             if self._idle > sweeper.IDLE:
                 self._stop_reading()

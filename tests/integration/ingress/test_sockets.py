@@ -228,3 +228,32 @@ async def test_a_reader_that_stops_is_told_from_one_that_reads_and_its_buffer_ha
         assert not stopped.caller.is_slow
         slow.close()
         writer.close()
+
+
+@on_both_loops
+async def test_a_client_that_asks_on_and_takes_no_answer_is_not_read_until_he_does():
+    """Neither what he asks nor what he is answered fills the memory, and nothing is lost."""
+    count, asked = 12_000, chat(b"{}", b"x-tierwise-priority: urgent")
+    async with listening() as world:
+        loop = asyncio.get_running_loop()
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", world.port))
+        asking = asyncio.ensure_future(loop.sock_sendall(client, asked * count))
+        await eventually(lambda: world.state.connections, "the connection")
+        [connection] = world.state.connections
+        await eventually(lambda: connection.is_slow, "its buffers to be full")
+        most = 0
+        for _ in range(2000):
+            await asyncio.sleep(0)
+            most = max(most, connection.transport.get_write_buffer_size())
+        assert not connection.transport.is_reading()
+        answered, answers = 0, b""
+        while answered < count:
+            answers = answers[-8:] + await loop.sock_recv(client, 1024 * 1024)
+            answered += answers.count(b"HTTP/1.1 ")
+            most = max(most, connection.transport.get_write_buffer_size())
+        assert most < 2 * 1024 * 1024
+        await asking
+        client.close()

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 
+from services.ingress import errors, sweeper
 from services.ingress.api import CurrentPolicy, build_api
 from shared.ops import Readiness
 from tests.support.door import CHAT, HEALTH, Connection, World, chat
@@ -140,6 +141,111 @@ def test_a_long_line_of_requests_is_not_read_on_until_it_is_shorter():
     run(scene)
 
 
+def test_a_flood_of_requests_is_read_no_faster_than_it_is_answered():
+    async def scene():
+        connection = Connection()
+        longest = 0
+        for _ in range(5):
+            connection.receive(HEALTH * 500)
+            longest = max(longest, len(connection.protocol._line))
+            await connection.settle()
+        assert longest < 500
+        while not connection.transport.reads:
+            await connection.settle()
+        connection.receive(CHAT)
+        await connection.answer_all()
+        assert connection.statuses[:500] == [200] * 500
+
+    run(scene)
+
+
+REFUSED = chat(b"{}", b"x-tierwise-priority: urgent")
+
+
+@pytest.mark.parametrize("asked", [REFUSED, HEALTH, CHAT], ids=["refused", "another route", "hot"])
+def test_nothing_more_is_answered_or_read_until_the_answers_before_are_taken(asked):
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT + asked * 3)
+        connection.protocol.pause_writing()
+        connection.answer()
+        await connection.settle()
+        assert connection.statuses == [200]
+        assert not connection.calls.sent
+        assert not connection.transport.reads
+        connection.protocol.resume_writing()
+        await connection.answer_all()
+        assert len(connection.statuses) == 4
+        assert connection.transport.reads
+
+    run(scene)
+
+
+@pytest.mark.parametrize("when", ["before the answer's end", "after it"])
+def test_a_client_that_has_not_taken_his_last_answer_is_read_on_when_he_has(when):
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT)
+        if when == "after it":  # as uvloop does: what is written in one turn of the loop is counted at its end
+            connection.answer()
+            connection.protocol.pause_writing()
+        else:
+            connection.protocol.pause_writing()
+            connection.answer()
+        assert not connection.transport.reads
+        connection.world.sweep(sweeper.IDLE + 1)
+        assert not connection.transport.closed, "how he takes it is watched elsewhere"
+        connection.protocol.resume_writing()
+        connection.receive(CHAT)
+        connection.answer()
+        assert connection.statuses == [200, 200]
+
+    run(scene)
+
+
+def test_what_is_refused_in_the_read_that_filled_the_buffer_is_refused_when_it_is_taken():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT[:1])
+        connection.protocol.pause_writing()
+        connection.protocol.data_received(CHAT[1:] + REFUSED)
+        assert connection.statuses == []
+        connection.protocol.resume_writing()
+        await connection.answer_all()
+        assert connection.statuses == [200, 400]
+
+    run(scene)
+
+
+def test_whoever_asks_to_go_on_is_told_after_the_answers_before_are_taken():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT + chat(b"{}", b"expect: 100-continue")[:-2])
+        connection.protocol.pause_writing()
+        connection.answer()
+        await connection.settle()
+        assert connection.statuses == [200]
+        connection.protocol.resume_writing()
+        assert connection.statuses == [200, 100]
+        connection.receive(b"{}")
+        connection.answer()
+        assert connection.statuses == [200, 100, 200]
+
+    run(scene)
+
+
+def test_a_refusal_is_followed_by_lingering_though_the_answers_before_are_not_taken():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT + CHAT[:-1])
+        connection.protocol.pause_writing()
+        connection.answer()
+        connection.protocol.refuse_unread(errors.TOO_SLOW)
+        assert connection.transport.reads
+
+    run(scene)
+
+
 def test_what_follows_the_last_request_of_a_connection_is_not_read():
     async def scene():
         connection = Connection()
@@ -197,6 +303,34 @@ def test_what_cannot_be_read_waits_for_the_answer_of_another_route(unread):
         await connection.settle()
         assert connection.transport.statuses == [200]
         assert connection.transport.written.endswith(b'"slow"')
+        assert connection.transport.closed
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"transfer-encoding: chunked", b"2\r\n{}\r\nzz\r\n"),
+        (b"transfer-encoding: chunked", b"1;" + b"x" * 80_000),
+        (b"content-length: 20", b"x"),
+    ],
+    ids=["no chunk", "an endless extension", "not all of it"],
+)
+def test_a_route_that_answered_before_the_body_came_has_answered_once(head, body):
+    async def scene():
+        connection = Connection()
+        connection.receive(b"POST /nothing HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n\r\n")
+        await connection.settle()
+        assert connection.statuses == [404]
+        for start in range(0, len(body), 1000):
+            connection.receive(body[start : start + 1000])
+        connection.world.sweep(sweeper.BODY + 1)
+        connection.receive(CHAT)
+        await connection.settle()
+        assert connection.statuses == [404]
+        assert not connection.calls.sent
+        connection.world.sweep(sweeper.LINGER + 1)
         assert connection.transport.closed
 
     run(scene)
