@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from nats.aio.client import Client
@@ -139,7 +140,8 @@ class HotBus:
                 self._loop.call_exception_handler({"message": "before_write failed", "exception": error})
         client = self.client
         if out and client.is_connected and client._transport is not None:
-            client._transport.write(b"".join(out))
+            with suppress(RuntimeError):  # of a socket whose end nats-py has yet to hear of: `lost` is on its way
+                client._transport.write(b"".join(out))
 
     def _tell(self, listeners: list[Listener]) -> None:
         for listener in listeners:
