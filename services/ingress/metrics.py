@@ -29,9 +29,9 @@ class Counts(Collector):
         self._buckets[bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, times: int = 1) -> None:
         """At the door: it never was under way, so it has no duration."""
-        self._statuses[status] += 1
+        self._statuses[status] += times
 
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(

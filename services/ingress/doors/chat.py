@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from typing import Final
 
 from services.ingress import errors
@@ -73,7 +74,7 @@ class ChatDoor:
         self._ingress_id = ingress_id
         self._minted = 0
         self.calls: Calls | None = None
-        self._uncounted: list[int] = []
+        self._uncounted: Counter[int] = Counter()
         self._take(Server())
 
     def on_policy(self, policy: Policy) -> None:
@@ -100,10 +101,11 @@ class ChatDoor:
     def count(self, refusal: Refusal) -> None:
         """One that ended no call. Until NATS has been reached nothing is counted; then it is made up for."""
         if self.calls is None:
-            self._uncounted.append(refusal.status)
+            self._uncounted[refusal.status] += 1
             return
-        for status in (*self._uncounted, refusal.status):
-            self.calls.counts.refused(status)
+        self.calls.counts.refused(refusal.status)
+        for status, times in self._uncounted.items():
+            self.calls.counts.refused(status, times)
         self._uncounted.clear()
 
     def _refusal(self, call: Call, asked: Asked, body: Body) -> Refusal | None:
