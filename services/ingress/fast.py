@@ -69,7 +69,8 @@ class HotProtocol(asyncio.Protocol):
         self._held = 0  # LINE, ROOM, ROUTE, TAKER
         self._lingering = -1  # bytes still thrown away; -1: not lingering
         self.age = 0  # of the message that comes in, in sweeps
-        self._idle = 0  # likewise
+        self.idle = 0  # likewise, since the last answer or the last message's first byte
+        self._written = 0  # bytes, but for those of FastAPI's routes
         self._pace = sweeper.Pace()
         self._probes = -1  # sent to see whether a half-closed client is there; -1: it is not half closed
         self.is_slow = False
@@ -104,7 +105,6 @@ class HotProtocol(asyncio.Protocol):
             if self._lingering < 0:
                 self.transport.abort()
         elif not reader.is_deaf:
-            self._idle = 0
             reader.read(data)
 
     def eof_received(self) -> bool:
@@ -230,7 +230,7 @@ class HotProtocol(asyncio.Protocol):
             return
         if request.asks_to_go_on:
             request.asks_to_go_on = False
-            self.transport.write(render.CONTINUE)
+            self._write(render.CONTINUE)
 
     def _stop_reading(self) -> None:
         """Of what comes in just now, the rest will not come; a route of FastAPI would wait for it in vain."""
@@ -306,7 +306,7 @@ class HotProtocol(asyncio.Protocol):
         """The current request is answered."""
         request, self._current, self._call = self._current, None, None
         self._has_begun = False
-        self._idle = 0
+        self.idle = 0
         if request is None:
             return
         if request.claim is not None:
@@ -338,7 +338,9 @@ class HotProtocol(asyncio.Protocol):
         if request is None:
             return
         rendered = render.answer(head, call.request_id, self._lines(request), _connection(request))
-        self.transport.write(rendered + body)
+        whole = rendered + body
+        self._written += len(whole)  # `_write` without the call
+        self.transport.write(whole)
         self._finish()
 
     def begin(self, call: Call, head: AnswerHead) -> None:
@@ -398,7 +400,11 @@ class HotProtocol(asyncio.Protocol):
     def _write_now(self) -> None:
         out, self._out = self._out, []
         if out and not self.transport.is_closing():
-            self.transport.write(b"".join(out))
+            self._write(b"".join(out))
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
 
     @classmethod
     def _write_all(cls) -> None:
@@ -410,7 +416,7 @@ class HotProtocol(asyncio.Protocol):
         self, refusal: Refusal, request_id: str, common: str, connection: str, plan: PlanRefused | None = None
     ) -> None:
         body = errors.body(refusal, request_id)
-        self.transport.write(render.refusal(refusal, request_id, len(body), common, connection, plan) + body)
+        self._write(render.refusal(refusal, request_id, len(body), common, connection, plan) + body)
 
     def broke(self, error: BaseException) -> None:
         """A bug of ours; the loop's handler logs it."""
@@ -466,7 +472,7 @@ class HotProtocol(asyncio.Protocol):
     def swept(self) -> None:
         """A second has passed."""
         transport = self.transport
-        if self._pace.is_stuck(transport.get_write_buffer_size()):
+        if self._pace.is_stuck(self._written, transport.get_write_buffer_size()):
             transport.abort()
         elif self._lingering >= 0:
             self.age += 1
@@ -481,8 +487,8 @@ class HotProtocol(asyncio.Protocol):
         elif self._reader.is_within and not self._reader.is_deaf and not self._held:
             self._watch_incoming()
         elif self._current is None and not self._held & TAKER:
-            self._idle += 1
-            if self._idle > sweeper.IDLE:
+            self.idle += 1
+            if self.idle > sweeper.IDLE:
                 self._stop_reading()
                 transport.close()
 
@@ -505,7 +511,7 @@ class HotProtocol(asyncio.Protocol):
         self._probes += 1
         self._write_now()
         # A zero before a chunk's size is part of it (RFC 9112, 7.1).
-        self.transport.write(b"0" if self._has_begun else render.CONTINUE)
+        self._write(b"0" if self._has_begun else render.CONTINUE)
 
     # What every answer says ---------------------------------------------------------------------------------
 

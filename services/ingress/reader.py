@@ -134,7 +134,7 @@ class Reader:
         self._headers = []
         self._wire = 0
         self._first = self._fed
-        self._connection.age = 0
+        self._connection.age = self._connection.idle = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url

@@ -41,10 +41,15 @@ class Sweeper:
             self._timer.cancel()
             self._timer = None
         watched = list(connections)
-        for connection in watched:
-            connection.swept()
         if watched:
             self.watch(connections)
+        for connection in watched:
+            try:
+                connection.swept()
+            except Exception as error:  # noqa: BLE001 - one connection's; the loop's handler logs it
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "a connection could not be swept", "exception": error}
+                )
 
 
 def is_too_slow(sweeps: int, body_bytes: int, longest_s: float, *, in_head: bool) -> bool:
@@ -57,14 +62,15 @@ def is_too_slow(sweeps: int, body_bytes: int, longest_s: float, *, in_head: bool
 class Pace:
     """Whether somebody takes what is written for them."""
 
-    __slots__ = ("_left", "_sweeps")
+    __slots__ = ("_sweeps", "_taken")
 
     def __init__(self) -> None:
-        self._left = 0
+        self._taken = 0
         self._sweeps = 0
 
-    def is_stuck(self, unsent: int) -> bool:
-        """`unsent`: bytes that the transport holds now; asked once a sweep."""
-        self._sweeps = self._sweeps + 1 if unsent and unsent >= self._left else 0
-        self._left = unsent
+    def is_stuck(self, written: int, unsent: int) -> bool:
+        """Bytes that were ever written, and those that the transport holds now; asked once a sweep."""
+        taken = written - unsent
+        self._sweeps = self._sweeps + 1 if unsent and taken == self._taken else 0
+        self._taken = taken
         return self._sweeps > UNREAD

@@ -189,6 +189,76 @@ def test_a_client_that_takes_nothing_of_what_is_written_is_cut_off():
     run(scene)
 
 
+def test_a_client_that_takes_more_slowly_than_is_written_is_not_cut_off_until_he_stops():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT)
+        call = connection.begin()
+        await connection.settle()
+        for _ in range(3 * sweeper.UNREAD):
+            call.caller.chunk(call, b"x" * 1000)
+            await connection.settle()
+            connection.transport.unsent += 400
+            connection.world.sweep()
+        assert not connection.transport.aborted
+        for _ in range(sweeper.UNREAD + 1):
+            before = len(connection.transport.written)
+            call.caller.chunk(call, b"x" * 1000)
+            await connection.settle()
+            connection.transport.unsent += len(connection.transport.written) - before
+            connection.world.sweep()
+        assert connection.transport.aborted
+
+    run(scene)
+
+
+def test_blank_lines_keep_no_connection():
+    async def scene():
+        connection = Connection()
+        for _ in range(sweeper.IDLE + 1):
+            connection.receive(b"\r\n")
+            connection.world.sweep()
+        assert connection.transport.closed
+
+    run(scene)
+
+
+def test_the_time_of_an_idle_connection_begins_anew_with_a_request():
+    async def scene():
+        connection = Connection()
+        connection.world.sweep(sweeper.IDLE)
+        connection.receive(CHAT[:-1])
+        connection.receive(CHAT[-1:])
+        connection.answer()
+        connection.world.sweep(sweeper.IDLE)
+        assert not connection.transport.closed
+
+    run(scene)
+
+
+def test_a_connection_that_cannot_be_swept_ends_nothing_for_the_others():
+    class Broken:
+        def swept(self):
+            raise ZeroDivisionError
+
+    async def scene():
+        faults, swept = [], []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+
+        class Sound:
+            def swept(self):
+                swept.append(1)
+
+        turning = sweeper.Sweeper()
+        turning.sweep([Broken(), Sound()])
+        assert turning._timer is not None
+        assert swept == [1]
+        assert [type(fault) for fault in faults] == [ZeroDivisionError]
+        turning.sweep([])
+
+    asyncio.run(scene())
+
+
 def test_a_closing_connection_that_nobody_reads_is_cut_off():
     async def scene():
         connection = Connection()
