@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Origins = tuple[str, ...]
+VARY: Final = "vary: origin\r\n"
 EXPOSED: Final = "access-control-expose-headers: *\r\n"
 
 
@@ -20,13 +22,20 @@ def is_allowed(origin: str, origins: Origins) -> bool:
 
 
 def lines(origin: bytes, origins: Origins) -> str:
-    """The header lines of an answer to a page of `origin`; nothing where it may not read it."""
+    """The header lines of an answer to a page of `origin`, beside `vary`; nothing where it may not read it."""
     if "*" in origins:
         return f"access-control-allow-origin: *\r\n{EXPOSED}"
     name = origin.decode("latin-1")
-    if name not in origins:
-        return "vary: origin\r\n" if origins else ""
-    return f"access-control-allow-origin: {name}\r\nvary: origin\r\n{EXPOSED}"
+    return f"access-control-allow-origin: {name}\r\n{EXPOSED}" if name in origins else ""
+
+
+def vary(origins: Origins) -> str:
+    """The line of every answer, whoever asks: what is kept for one page must not be given to another."""
+    return VARY if _differs(origins) else ""
+
+
+def _differs(origins: Origins) -> bool:
+    return bool(origins) and "*" not in origins
 
 
 class Cors:
@@ -45,6 +54,8 @@ class Cors:
             origin = next((value for name, value in scope["headers"] if name == b"origin"), b"").decode("latin-1")
             if origin and is_allowed(origin, origins):
                 app = self._middleware(origins)
+            elif _differs(origins):
+                send = _varying(send)
             if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}  # answered as GET is; the server leaves the body out
         await app(scope, receive, send)
@@ -56,3 +67,12 @@ class Cors:
                 self._app, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
             )
         return self._made
+
+
+def _varying(send: Send) -> Send:
+    async def send_varying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).add_vary_header("origin")
+        await send(message)
+
+    return send_varying

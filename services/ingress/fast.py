@@ -520,11 +520,12 @@ class HotProtocol(asyncio.Protocol):
         return common + cors.lines(request.origin, self.door.server.cors_origins) if request.origin else common
 
     def _common_lines(self) -> str:
-        """`date` and `server`; uvicorn makes a new list of them once a second."""
+        """`date`, `server` and `vary`; uvicorn makes a new list once a second, and a new policy waits for it."""
         headers = self._state.default_headers
         if headers is not self._common_of:
             self._common_of = headers
-            self._common = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in headers)
+            common = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in headers)
+            self._common = common + cors.vary(self.door.server.cors_origins)
         return self._common
 
 

@@ -46,8 +46,8 @@ def test_an_answer_names_the_origin_that_may_read_it(request_, origins, allowed)
     assert headers.get("access-control-allow-origin") == allowed
     assert ("access-control-expose-headers" in headers) == (allowed is not None)
     assert "access-control-allow-credentials" not in headers
-    if allowed == PAGE:
-        assert headers["vary"] == "origin"
+    if "*" not in origins:
+        assert headers.get("vary") == ("origin" if origins else None)
 
 
 def test_a_preflight_of_a_known_page_is_answered():
@@ -62,9 +62,13 @@ def test_a_preflight_of_a_known_page_is_answered():
 def test_a_preflight_of_another_page_is_not_allowed(origins):
     statuses, headers = ask(PREFLIGHT, origins)
     assert statuses == [405]
+    assert ("vary" in headers) == bool(origins)
     assert "access-control-allow-origin" not in headers
 
 
-def test_without_an_origin_nothing_is_said():
-    _, headers = ask(chat(), ("*",))
+@pytest.mark.parametrize("request_", [chat(), HEALTH], ids=["hot", "another route"])
+@pytest.mark.parametrize("origins", [(), ("*",), (PAGE,)])
+def test_without_an_origin_nothing_is_said_but_that_it_would_matter(request_, origins):
+    _, headers = ask(request_, origins)
     assert "access-control-allow-origin" not in headers
+    assert headers.get("vary") == ("origin" if origins == (PAGE,) else None)
