@@ -71,7 +71,9 @@ async def test_https_goes_through_a_tunnel_and_is_verified_inside_it():
         await pool.close()
         stranger = ProxiedOrigin(f"https://other.example:{server.port}/v1", proxy.url, ssl_context=trusting)
         call = post(stranger)
-        assert isinstance(await call.fault(), ConnectFailed)
+        failure = await call.fault()
+        assert isinstance(failure, ConnectFailed)
+        assert "through its proxy: TLS: Hostname mismatch" in failure.message
         assert not call.exchange.sent
         await stranger.close()
 
@@ -175,6 +177,19 @@ async def test_a_proxy_that_opens_no_tunnel_is_a_failed_connection_and_nothing_w
 
 
 @on_both_loops
+async def test_a_proxy_that_refuses_connections_is_a_failed_connection_in_the_systems_words():
+    async with Proxy() as gone:
+        url = gone.url
+    pool = ProxiedOrigin("http://model.example/v1", url)
+    call = post(pool)
+    failure = await call.fault()
+    assert isinstance(failure, ConnectFailed)
+    assert failure.message == "cannot connect to model.example:80 through its proxy: Connection refused"
+    assert not call.exchange.sent
+    await pool.close()
+
+
+@on_both_loops
 async def test_a_login_in_the_proxys_url_is_sent_to_it_and_one_that_it_wants_is_said():
     async with Proxy(b"HTTP/1.1 407 Login\r\ncontent-length: 0\r\n\r\n") as proxy:
         pool = ProxiedOrigin("http://model.example/v1", proxy.url.replace("//", "//me:secret@"))
@@ -211,6 +226,30 @@ async def test_a_server_that_falls_silent_runs_into_the_limit_between_bytes():
         failure = await post(pool, silence_s=0.05).fault()
         assert isinstance(failure, TimedOut)
         assert failure.phase == "between_bytes"
+        await pool.close()
+
+
+class PausesAtOnce(Noted):
+    def on_head(self, status, headers):
+        super().on_head(status, headers)
+        self.exchange.pause()
+
+
+@on_both_loops
+async def test_what_we_paused_is_not_the_backends_silence():
+    async def script(peer):
+        _, body = await peer.request()
+        peer.say(OK if body == b"paused" else OK[:-1])
+
+    async with Hostile(script) as server, Proxy() as proxy:
+        pool = ProxiedOrigin(server.url, proxy.url)
+        paused = PausesAtOnce()
+        pool.post(b"", b"paused", paused, 0.3)
+        await paused.head_came.wait()
+        assert isinstance(await post(pool, silence_s=0.5).fault(), TimedOut)  # so long it was paused
+        assert paused.ends == 0
+        paused.exchange.resume()
+        assert await paused.answer() == b"hi"
         await pool.close()
 
 
