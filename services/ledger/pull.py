@@ -95,6 +95,8 @@ class Puller:
         if self._subscription is not None and self._bus.connected:
             with suppress(NatsError, OSError, TimeoutError):
                 async with asyncio.timeout(_LEAVE_WITHIN_S):
+                    if self._is_open and self.more_waits:
+                        await self._over.wait()  # else JetStream might send it to an inbox that is no more
                     await self._bus.unsubscribe(self._subscription)
         self.hand_back()
 

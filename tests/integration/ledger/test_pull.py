@@ -136,39 +136,62 @@ async def test_who_begins_anew_receives_each_message_once(nats_url, dispatcher):
         assert [message.payload for message in await puller.fetch()] == [b"0", b"1", b"2"]
 
 
-@asynccontextmanager
-async def nats_that_freezes():
-    ports = FreePorts()
-    with passable_folder() as folder:
+class OwnNats:
+    def __init__(self, folder):
+        ports = FreePorts()
         server = NatsServer(
-            server_name="freezes",
+            server_name="own",
             port=ports.take(),
             monitor_port=ports.take(),
             user="tierwise",
             password="tests",
             folder=folder / "nats",
         )
-        part = nats_part(server)
-        process = await asyncio.to_thread(start, part, folder / "log")
+        self.url = server.url
+        self._part = nats_part(server)
+        self._log = folder / "log"
+
+    async def start(self):
+        self._process = await asyncio.to_thread(start, self._part, self._log)
+
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    async def kill(self):
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    async def stop(self):
+        self.thaw()
+        await asyncio.to_thread(stop, self._part, self._process)
+
+
+@asynccontextmanager
+async def own_nats():
+    with passable_folder() as folder:
+        nats = OwnNats(folder)
+        await nats.start()
         try:
-            yield server.url, process
+            yield nats
         finally:
-            process.send_signal(signal.SIGCONT)
-            await asyncio.to_thread(stop, part, process)
+            await nats.stop()
 
 
 async def test_nats_that_stands_still_is_a_fault_and_goes_on_where_it_was():
-    async with nats_that_freezes() as (url, nats), dispatcher_at(url) as dispatcher, pulling(url) as puller:
+    async with own_nats() as nats, dispatcher_at(nats.url) as dispatcher, pulling(nats.url) as puller:
         await send(dispatcher, 1)
         puller.answer(ACK, await puller.fetch())
         await eventually(dispatcher.all_acked, "the ack")
-        nats.send_signal(signal.SIGSTOP)
+        nats.freeze()
         for _ in range(2):
             with pytest.raises(PullFault):
                 await puller.fetch()
             puller.hand_back()
             await asyncio.wait_for(puller.start(), 5)
-        nats.send_signal(signal.SIGCONT)
+        nats.thaw()
         await send(dispatcher, 3)
         taken = []
         while len(taken) < 3:
@@ -180,6 +203,27 @@ async def test_nats_that_stands_still_is_a_fault_and_goes_on_where_it_was():
 
 
 async def test_stopping_does_not_wait_for_nats_that_stands_still():
-    async with nats_that_freezes() as (url, nats), pulling(url) as puller:
-        nats.send_signal(signal.SIGSTOP)
+    async with own_nats() as nats, pulling(nats.url) as puller:
+        nats.freeze()
         await asyncio.wait_for(puller.stop(), 5)
+
+
+async def test_of_a_start_that_failed_nothing_is_received():
+    """nats-py keeps its subscription, and renews it as it reconnects."""
+    async with own_nats() as nats:
+        bus = await HotBus.connect(nats.url, "test")
+        puller = Puller(bus, USAGE, DURABLE, messages=10, size=10_000, wait_s=0.5)
+        await make_durable(bus.client)
+        nats.freeze()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(puller.start(), 0.1)
+        await nats.kill()
+        await eventually(lambda: not bus.connected, "the loss")
+        await nats.start()
+        await eventually(lambda: bus.connected, "the return")
+        await puller.start()
+        async with dispatcher_at(nats.url) as dispatcher:
+            await send(dispatcher, 3)
+            assert [message.payload for message in await puller.fetch()] == [b"0", b"1", b"2"]
+        await puller.stop()
+        await bus.close()
