@@ -1,4 +1,4 @@
-"""Room for large bodies: so many bytes of them are held at once, and the rest is not read meanwhile.
+"""Room for large and for slow bodies: so many bytes of them are held at once, and the rest is not read meanwhile.
 
 First come, first served, whatever the sizes: a large one is never overtaken for ever by smaller ones. A claim is
 made once, for all that a body may need; nobody holds room and waits for more, so there is no deadlock.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from services.ingress.heads import Framing, Headers
 
 MAX_WAITING: Final = 16  # pipelined requests kept while one is answered; more are not read
+MAX_CONNECTIONS: Final = 20_000  # one more is closed unanswered
 LINGER_BYTES: Final = 64 * 1024 * 1024  # what is read and thrown away after a 413, so that the answer arrives
 PROBES: Final = 4  # interim answers; some clients take no more than five
 PROBE_AGAIN_S: Final = 0.02
@@ -81,6 +82,10 @@ class HotProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self.transport = transport
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._reader.stop()
+            transport.close()
+            return
         self._connections.add(self)
         self.sweeper.watch(self._connections)
 
@@ -150,6 +155,7 @@ class HotProtocol(asyncio.Protocol):
     def begin_hot(self, request: Request, length: int) -> None:
         """`length` as it was announced; 0 where it was not."""
         self._reader.incoming = request
+        request.announced = length
         limit = self.door.server.max_body_bytes
         if length > limit:
             self.refuse_unread(errors.too_large(limit))
@@ -177,16 +183,19 @@ class HotProtocol(asyncio.Protocol):
         if request.cycle is not None:
             cold.complete(request.cycle)
         else:
-            if request.claim is not None and request.claim.has_room:
+            if request.claim is not None and request.claim.has_room and request.size > MAX_INLINE_BYTES:
                 self.admission.shrink(request.claim, request.size)
             elif request.claim is not None:
-                self._give_up_claim(request.claim)  # one read brought it whole: it is held, room or not
+                # It was only slow; or one read brought it whole, and it is held, room or not.
+                self._give_up_claim(request.claim)
                 request.claim = None
             self._queue(request)
         if not request.keep_alive:
             self._reader.stop()
 
     def claim(self, request: Request, size: int) -> None:
+        if request.claim is not None:
+            self._give_up_claim(request.claim)  # nobody holds room and waits for more
         request.claim = Claim(size, self._read_on_in_room)
         if not self.admission.enter(request.claim):
             self.age = 0
@@ -494,6 +503,9 @@ class HotProtocol(asyncio.Protocol):
 
     def _watch_incoming(self) -> None:
         request = self._reader.incoming
+        if request is not None and request.cycle is None and request.claim is None:
+            # A small body is not counted, so that it costs nothing; but for one that takes its time.
+            self.claim(request, request.announced or MAX_INLINE_BYTES)
         if self._current is not None and self._current is not request:
             return  # it may be waiting for our answer
         self.age += 1

@@ -28,7 +28,19 @@ CHUNK_OVERHEAD: Final = 16  # bytes on the wire for each of the body: chunks of 
 class Request:
     """One request: first it comes in, then it waits for its turn, then it is answered."""
 
-    __slots__ = ("asked", "asks_to_go_on", "body", "claim", "cycle", "is_old", "keep_alive", "origin", "size")
+    __slots__ = (
+        "announced",
+        "asked",
+        "asks_to_go_on",
+        "body",
+        "claim",
+        "cycle",
+        "is_old",
+        "keep_alive",
+        "origin",
+        "size",
+    )
+    announced: int  # bytes of the body; 0 where it is chunked. On the hot route
 
     def __init__(self) -> None:
         self.asked: Asked | None = None
@@ -38,7 +50,7 @@ class Request:
         self.is_old = False  # HTTP/1.0
         self.origin = b""
         self.asks_to_go_on = False  # `expect: 100-continue`, not answered yet
-        self.claim: Claim | None = None  # of a large body, while it is held
+        self.claim: Claim | None = None  # of a body that is large or slow, while it is held
         self.cycle: RequestResponseCycle | None = None  # of a route of FastAPI
 
     def must_be_last(self) -> None:
@@ -181,7 +193,7 @@ class Reader:
             if isinstance(request.body, bytes):
                 request.body = bytearray(request.body)
             request.body += body  # grows in place: parts that are joined at the end are held twice
-        if request.claim is None and MAX_INLINE_BYTES < request.size <= limit:
+        if not request.announced and request.size - len(body) <= MAX_INLINE_BYTES < request.size <= limit:
             self._connection.claim(request, limit)  # chunked: as if the most had been announced
 
     def on_message_complete(self) -> None:

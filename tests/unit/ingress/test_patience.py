@@ -7,6 +7,7 @@ import pytest
 
 from services.ingress import sweeper
 from services.ingress.admission import Admission
+from services.ingress.fast import MAX_CONNECTIONS
 from shared.contracts import MAX_INLINE_BYTES
 from tests.support.door import CHAT, HEALTH, Connection, World, chat, chunked
 
@@ -444,6 +445,92 @@ def test_a_small_body_needs_no_room():
         small.receive(chat(b"x" * MAX_INLINE_BYTES))
         small.receive(b"")
         assert [len(body) for body in world.calls.bodies][-1] == MAX_INLINE_BYTES
+
+    run(scene)
+
+
+def test_small_bodies_that_take_their_time_need_room():
+    async def scene():
+        world = World(admission=Admission(2 * MAX_INLINE_BYTES))
+        announced, of_chunks, late = (world.connect() for _ in range(3))
+        announced.receive(chat(b"x" * MAX_INLINE_BYTES)[:-1])
+        of_chunks.receive(chunked(b"x" * 1000)[:-5])
+        late.receive(chat(b"x" * MAX_INLINE_BYTES)[:1000])
+        assert world.admission.held == 0, "whoever is quick is not counted"
+        world.sweep()
+        assert (world.admission.held, world.admission.waiting) == (2 * MAX_INLINE_BYTES, 1)
+        assert sorted([announced.transport.reads, of_chunks.transport.reads, late.transport.reads]) == [
+            False,
+            True,
+            True,
+        ]
+
+    run(scene)
+
+
+def test_a_slow_small_body_gives_its_room_back_when_it_is_whole():
+    async def scene():
+        world = World()
+        connection = world.connect()
+        connection.receive(chat(b"x" * 1000)[:-1])
+        world.sweep()
+        assert world.admission.held == 1000
+        connection.receive(b"x")
+        assert len(world.calls.sent) == 1
+        assert world.admission.held == 0
+        connection.answer()
+        assert connection.statuses == [200]
+
+    run(scene)
+
+
+def test_a_slow_chunked_body_that_turns_out_large_waits_for_room_with_none_in_hand():
+    async def scene():
+        world = World(admission=Admission(4 * len(LARGE)))
+        first, second = world.connect(), world.connect()
+        first.receive(chat(b"x" * (4 * len(LARGE) - MAX_INLINE_BYTES))[:1000])
+        data = chunked(LARGE[:1000], LARGE[1000:])
+        second.receive(data[:1100])
+        world.sweep()
+        assert world.admission.held == 4 * len(LARGE)
+        second.receive(data[1100:-5])
+        assert not second.transport.reads
+        assert (world.admission.held, world.admission.waiting) == (4 * len(LARGE) - MAX_INLINE_BYTES, 1)
+        first.lose()
+        second.receive(data[-5:])
+        second.answer()
+        assert second.statuses == [200]
+        assert (world.admission.held, world.admission.waiting) == (0, 0)
+
+    run(scene)
+
+
+def test_a_slow_body_behind_a_request_that_is_being_answered_needs_room_too():
+    async def scene():
+        connection = Connection()
+        connection.receive(CHAT + chat(b"x" * 1000)[:-1])
+        connection.world.sweep(500)
+        assert connection.world.admission.held == 1000
+        connection.answer()
+        connection.lose()
+        assert connection.world.admission.held == 0
+
+    run(scene)
+
+
+def test_one_connection_too_many_is_closed():
+    async def scene():
+        world = World()
+        others = {object() for _ in range(MAX_CONNECTIONS - 1)}
+        world.state.connections |= others
+        last, too_many = world.connect(), world.connect()
+        assert (last.transport.closed, too_many.transport.closed) == (False, True)
+        too_many.protocol.data_received(CHAT)
+        assert not world.calls.sent
+        too_many.lose()
+        last.lose()
+        assert world.state.connections == others
+        assert not world.connect().transport.closed
 
     run(scene)
 
