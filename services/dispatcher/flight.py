@@ -234,15 +234,14 @@ class Flight(Call):
         origin.post(openai.PATH, body, self, self._silence_s() if self._remaining else None)
 
     def _silence_s(self) -> float | None:
-        """How long the backend may say nothing. Where no other is left, the deadline rules alone."""
-        if len(self._tried) == core.MAX_ATTEMPTS or not any(map(self._can_be_called, self._remaining)):
-            return None
-        share = core.SILENT_SHARE_STREAMED if self.plan.streamed else core.SILENT_SHARE
-        return (self.deadline - self._attempt_began_at) * share
-
-    def _can_be_called(self, name: str) -> bool:
-        target = self._targets.get(name)
-        return target is not None and target.origin is not None
+        """How long the backend may say nothing. Where no other can be called, the deadline rules alone."""
+        if len(self._tried) < core.MAX_ATTEMPTS:
+            for name in self._remaining:
+                target = self._targets.get(name)
+                if target is not None and target.origin is not None:
+                    share = core.SILENT_SHARE_STREAMED if self.plan.streamed else core.SILENT_SHARE
+                    return (self.deadline - self._attempt_began_at) * share
+        return None
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
