@@ -114,6 +114,8 @@ class HotParser(Parser):
         """One line or message that is not hot, as `_hear` found it: whole. Returns where it ends."""
         line_end = data.find(_CRLF, position)
         if data[position] not in (77, 72):
+            if data.startswith(b"PONG", position):
+                self._expect_pong()
             await super().parse(data[position : line_end + 2])
             return line_end + 2
         has_headers = data[position] == 72
@@ -131,6 +133,12 @@ class HotParser(Parser):
         payload = data[start + header_size : start + size]
         await self.nc._process_msg(sid, arguments[0], reply, payload, headers)
         return start + size + 2
+
+    def _expect_pong(self) -> None:
+        """The PONG of a flush that nobody waited for any longer would end nats-py's reading, without a word."""
+        pongs = self.nc._pongs
+        if pongs and pongs[0].done():
+            pongs[0] = asyncio.get_running_loop().create_future()
 
     def _keep(self, data: bytes, position: int, needed: int) -> None:
         self._parts = [data[position:]]

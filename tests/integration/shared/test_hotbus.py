@@ -86,5 +86,18 @@ async def test_what_a_message_has_published_leaves_within_the_same_turn(bus, nat
     assert order == ["written", "the next turn"]
 
 
+async def test_a_pong_that_nobody_waits_for_any_longer_does_not_end_the_reading(bus, nats_url):
+    heard = Heard()
+    await bus.subscribe("hot", heard.on_hot)
+    impatient = asyncio.ensure_future(bus.client.flush())
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await bus.client.flush()
+    other = await nats.connect(nats_url)
+    await other.publish("hot", b"1")
+    await other.close()
+    await eventually(lambda: heard.hot == [1], "the message")
+
+
 def is_hot(bus: HotBus) -> Callable[[], bool]:
     return lambda: bool(bus.client._transport.is_hot)

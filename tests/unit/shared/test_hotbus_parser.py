@@ -18,6 +18,7 @@ class Connection:
 
     def __init__(self):
         self.told = []
+        self._pongs = []
 
     async def _process_msg(self, sid, subject, reply, payload, headers):
         self.told.append((sid, subject, reply, payload, headers or b""))
