@@ -199,7 +199,7 @@ def test_a_large_answer_and_the_small_one_after_it_share_a_connection(router):
 
 def test_a_deadline_that_passes_is_a_504_that_no_sdk_repeats(router):
     router.first.script(stalled())
-    answered = router.ask(tierwise_deadline_ms="300")
+    answered = router.ask(chat(model="first-1"), tierwise_deadline_ms="300")
     assert answered.status == 504
     assert answered.error["code"] == "deadline_exceeded"
     assert answered.headers["x-should-retry"] == "false"
@@ -209,6 +209,14 @@ def test_a_deadline_that_passes_is_a_504_that_no_sdk_repeats(router):
     row = router.row(answered.request_id)
     assert row["status"] == 504
     assert [attempt["outcome"] for attempt in router.attempts(answered.request_id)] == ["timeout"]
+
+
+def test_a_backend_that_hangs_leaves_the_next_one_a_part_of_the_callers_own_deadline(router):
+    router.first.script(stalled())
+    answered = router.ask(tierwise_deadline_ms="3000")
+    assert (answered.status, answered.headers["x-tierwise-backend"]) == (200, "second-1")
+    assert router.first.requests[0].was_cut.wait(5)
+    assert [attempt["outcome"] for attempt in router.attempts(answered.request_id)] == ["failed", "answered"]
 
 
 def test_a_deadline_that_passes_within_a_stream_ends_it_with_an_error_event(router):
