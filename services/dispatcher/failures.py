@@ -1,5 +1,4 @@
-"""How a call of a backend can fail without an answer. They end at `Call.on_failure`, never in an
-except clause of a caller.
+"""How a call of a backend can fail without an answer. Each is handed to `Call.on_failure`; none leaves a pool raised.
 
 UpstreamFailure
 ├── Busy             every connection is taken, and so is the queue for them

@@ -100,7 +100,9 @@ class ProxiedOrigin:
         self.name = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         self._url = url.rstrip("/")
         self._proxy = proxy
-        self._is_forwarded = parts.scheme == "http" and proxy.startswith("http")  # else the proxy is out of the talk
+        self._is_forwarded = parts.scheme == "http" and proxy.lower().startswith(
+            "http"
+        )  # else the proxy is out of the talk
         self._headers = [
             (b"user-agent", b"tierwise"), *_pairs(headers),
             (b"accept-encoding", b"identity"), (b"content-type", b"application/json"),
