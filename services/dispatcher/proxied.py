@@ -100,9 +100,8 @@ class ProxiedOrigin:
         self.name = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         self._url = url.rstrip("/")
         self._proxy = proxy
-        self._is_forwarded = parts.scheme == "http" and proxy.lower().startswith(
-            "http"
-        )  # else the proxy is out of the talk
+        # Else it opens a tunnel, and every answer is the backend's own.
+        self._is_forwarded = parts.scheme == "http" and proxy.lower().startswith("http")
         self._headers = [
             (b"user-agent", b"tierwise"), *_pairs(headers),
             (b"accept-encoding", b"identity"), (b"content-type", b"application/json"),
