@@ -84,7 +84,13 @@ class Reader:
         self.is_deaf = True
         self.known = None
 
-    def read(self, data: bytes) -> None:
+    @property
+    def wanted(self) -> int:
+        """Bytes that the body which comes in still lacks, where it is ours and its length was announced."""
+        request = self.incoming
+        return request.announced - request.size if request is not None and request.cycle is None else 0
+
+    def read(self, data: bytes | memoryview) -> None:
         self._fed = len(data)
         was_within, before = self.is_within, self._message
         rest: bytes | memoryview = data
@@ -101,7 +107,7 @@ class Reader:
             self._wire += len(data)
             self._check_overhead()
         elif self._lesson is not None and not was_within and self._message == before + 1:
-            self._learn(data, self._lesson)
+            self._learn(bytes(data), self._lesson)
         self._lesson = None
 
     def _feed(self, data: bytes | memoryview) -> bytes | memoryview:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.ingress import errors, sweeper
 from services.ingress.api import CurrentPolicy, build_api
+from services.ingress.fast import MAX_WAITING, PIECE_BYTES
 from shared.ops import Readiness
 from tests.support.door import CHAT, HEALTH, Connection, World, chat
 
@@ -155,6 +156,27 @@ def test_a_flood_of_requests_is_read_no_faster_than_it_is_answered():
         connection.receive(CHAT)
         await connection.answer_all()
         assert connection.statuses[:500] == [200] * 500
+
+    run(scene)
+
+
+def test_no_more_of_one_read_is_parsed_than_is_wanted_and_nothing_of_it_is_lost():
+    async def scene():
+        connection = Connection()
+        count = 2500
+        connection.receive((CHAT + HEALTH) * count)
+        longest = answered = 0
+        while answered < 2 * count:
+            longest = max(longest, len(connection.protocol._line))
+            await connection.settle()
+            if connection.calls.sent:
+                connection.answer()
+            statuses, connection.transport.written = connection.statuses, b""
+            assert set(statuses) <= {200}
+            answered += len(statuses)
+        assert longest <= MAX_WAITING + PIECE_BYTES // len(HEALTH)
+        assert connection.transport.reads
+        assert len(connection.calls.requests) == count
 
     run(scene)
 
