@@ -11,6 +11,7 @@ What it does not do: queue while NATS is away. What is published then is dropped
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -36,7 +37,7 @@ class HotBus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._loop = asyncio.get_running_loop()
-        self.time: Callable[[], float] = self._loop.time  # seconds, monotonic
+        self.time: Callable[[], float] = time.monotonic  # seconds; uvloop's own clock knows milliseconds only
         self._parser = HotParser(client)
         client._ps = self._parser
         client._transport = HotTransport(self._parser, self._flush_what_is_due)

@@ -30,12 +30,20 @@ class Books:
     conflicts: list[Entry] = field(default_factory=list)
 
     def record(self, entries: list[Entry]) -> None:
-        ids = {entry.usage.request_id for entry in entries}
+        """As the store does: what has no row yet is plainly new; the rest is settled in the order of its coming."""
+        there = {row.usage.request_id for row in self.rows}
+        rest = []
+        for entry in entries:
+            if entry.usage.request_id in there:
+                rest.append(entry)
+            else:
+                there.add(entry.usage.request_id)
+                self.rows.append(entry)
+                self._add_attempts(entry)
         known: dict[str, list[Standing]] = {}
         for entry in [*self.rows, *self.resends]:
-            if entry.usage.request_id in ids:
-                known.setdefault(entry.usage.request_id, []).append(core.standing(entry))
-        for entry, verdict in self.settle(known, entries):
+            known.setdefault(entry.usage.request_id, []).append(core.standing(entry))
+        for entry, verdict in self.settle(known, rest):
             if verdict is Verdict.CONFLICT:
                 self.conflicts.append(entry)
             if verdict is Verdict.RESEND:
@@ -44,10 +52,12 @@ class Books:
                 old = next(row for row in self.rows if row.usage.request_id == entry.usage.request_id)
                 self.rows.remove(old)
                 self.resends.append(old)
-            if verdict in {Verdict.NEW, Verdict.INSTEAD}:
                 self.rows.append(entry)
             if verdict in core.RECORDED:
-                self.attempts += [(entry.usage.request_id, entry.usage.send, call) for call in entry.usage.attempts]
+                self._add_attempts(entry)
+
+    def _add_attempts(self, entry: Entry) -> None:
+        self.attempts += [(entry.usage.request_id, entry.usage.send, call) for call in entry.usage.attempts]
 
 
 class Phase(Enum):

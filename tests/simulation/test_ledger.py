@@ -13,8 +13,8 @@ def test_every_request_is_recorded_once_whatever_happens(seed):
     assert world.books.conflicts
 
 
-def everything_is_new(known, entries):
-    return [(entry, Verdict.NEW) for entry in entries]
+def everything_is_recorded(known, entries):
+    return [(entry, Verdict.RESEND) for entry in entries]
 
 
 def a_second_send_is_a_duplicate(known, entries):
@@ -34,7 +34,7 @@ def the_first_that_comes_is_the_row(known, entries):
 @pytest.mark.parametrize(
     ("rule", "complaint"),
     [
-        (everything_is_new, "twice"),
+        (everything_is_recorded, "twice"),
         (a_second_send_is_a_duplicate, "missing"),
         (the_first_that_comes_is_the_row, "order of delivery"),
     ],
