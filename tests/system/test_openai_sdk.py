@@ -191,7 +191,11 @@ def test_the_sdk_gets_its_answer_when_a_failing_backend_comes_back(router, eager
 def test_a_deadline_that_passed_is_not_paid_again(router, eager):
     router.first.always(stalled())
     with pytest.raises(openai.InternalServerError) as caught:
-        eager.chat.completions.create(model="auto", messages=HELLO, extra_headers={"X-Tierwise-Deadline-Ms": "200"})
+        eager.chat.completions.create(
+            model="first-1",  # with another candidate, that one would answer
+            messages=HELLO,
+            extra_headers={"X-Tierwise-Deadline-Ms": "200"},
+        )
     assert caught.value.status_code == 504
     assert caught.value.code == "deadline_exceeded"
     assert len(router.first.requests) == 1
