@@ -1,6 +1,7 @@
 """The pull alone: how much it takes at once, and what it gives back."""
 
 import asyncio
+import os
 import signal
 import time
 from contextlib import asynccontextmanager
@@ -156,6 +157,7 @@ class OwnNats:
 
     def freeze(self):
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # each of its threads stands still
 
     def thaw(self):
         self._process.send_signal(signal.SIGCONT)
