@@ -47,6 +47,8 @@ def judge(status: int) -> Verdict:
 
 def choose(candidates: Sequence[str], is_full: Callable[[str], bool]) -> str:
     """Which of the remaining candidates is next: the first that has room, or the first, whose turn is waited for."""
+    if len(candidates) == 1:
+        return candidates[0]
     for name in candidates:
         if not is_full(name):
             return name

@@ -194,9 +194,7 @@ class Flight(Call):
 
     def _next_attempt(self) -> None:
         while self._remaining and len(self._tried) < core.MAX_ATTEMPTS:
-            name = self._remaining[0]
-            if len(self._remaining) > 1 and self._is_full(name):
-                name = core.choose(self._remaining, self._is_full)
+            name = core.choose(self._remaining, self._is_full)
             self._remaining = tuple([other for other in self._remaining if other != name])
             self._tried += (name,)
             target = self._targets.get(name)
