@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from tests.support.caller import Crowd, ask, chat
+from tests.support.own_nats import own_nats
 from tests.support.router import config, keys
 from tests.support.running import running
 from tests.support.upstream import Upstream, as_asked
 from tests.support.wait import wait_until
-from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.embedded.nats import nats_part
 from tierwise.lineup import SERVICES, Wiring, service_parts
 from tierwise.ports import FreePorts
 from tierwise.probes import answers_ok
@@ -108,15 +109,7 @@ def test_without_a_classifier_and_then_without_a_dispatcher_it_is_said_at_once(h
 
 
 def test_an_ingress_that_has_not_reached_nats_says_so_and_serves_once_it_has(tmp_path, upstream, server_folder):
-    ports = FreePorts()
-    server = NatsServer(
-        server_name="tierwise-late",
-        port=ports.take(),
-        monitor_port=ports.take(),
-        user="tierwise",
-        password="late",
-        folder=server_folder / "late nats",
-    )
+    server = own_nats(server_folder / "late")
     with by_hand(server.url, tmp_path, upstream) as hand, ExitStack() as held:
         hand.start("ingress")
         hand.check_refused("bus_unavailable")

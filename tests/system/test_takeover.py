@@ -9,11 +9,12 @@ from subprocess import Popen
 import pytest
 
 from tests.support.caller import Caller, chat
+from tests.support.own_nats import own_nats
 from tests.support.router import Router, keys, running_router
 from tests.support.running import running, start, stop
 from tests.support.upstream import Gate, as_asked, gated
 from tests.support.wait import wait_until
-from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.embedded.nats import nats_part
 from tierwise.lineup import SERVICES, Wiring, service_parts
 from tierwise.ports import FreePorts
 
@@ -93,15 +94,7 @@ def test_a_request_that_must_not_be_paid_twice_is_refused_instead(router):
 
 def test_nats_dies_at_the_moment_of_the_last_answer_and_the_ledger_has_it_all_the_same(tmp_path):
     """Fifty times. The dispatcher keeps what JetStream has not acknowledged, and sends it again."""
-    ports = FreePorts()
-    server = NatsServer(
-        server_name="tierwise-test-that-dies",
-        port=ports.take(),
-        monitor_port=ports.take(),
-        user="tierwise",
-        password="tests",
-        folder=tmp_path / "nats",
-    )
+    server = own_nats(tmp_path)
     part, log = nats_part(server), tmp_path / "nats.log"
     nats = start(part, log)
     answered: list[str] = []

@@ -12,9 +12,10 @@ from shared.contracts import encode
 from shared.streams import USAGE
 from tests.support.folders import passable_folder
 from tests.support.ledger import Running, alembic, dispatcher_at, ledger, querying, serving
+from tests.support.own_nats import own_nats
 from tests.support.usage import NOON_US, message, usage
 from tests.support.wait import eventually
-from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.embedded.nats import nats_part
 from tierwise.embedded.postgres import PostgresServer, postgres_part
 from tierwise.embedded.postgres_place import find_place
 from tierwise.ports import FreePorts
@@ -175,18 +176,6 @@ async def test_postgresql_away_loses_nothing_and_acks_nothing(nats_url, dispatch
                 async with querying(server.url) as query:
                     assert len(await query(REQUESTS)) == 99
                     assert await query("SELECT FROM tierwise.ledger_poison") == []
-
-
-def own_nats(folder):
-    ports = FreePorts()
-    return NatsServer(
-        server_name="own",
-        port=ports.take(),
-        monitor_port=ports.take(),
-        user="tierwise",
-        password="tests",
-        folder=folder / "nats",
-    )
 
 
 async def test_nats_away_and_back(database_url, query):

@@ -11,9 +11,10 @@ import pytest
 from shared.streams import CURRENT, POLICY, ensure_bucket
 from tests.support.folders import passable_folder
 from tests.support.ledger import get, is_ready, process, querying, serving
+from tests.support.own_nats import own_nats
 from tests.support.usage import usage
 from tests.support.wait import eventually
-from tierwise.embedded.nats import NatsServer, nats_part
+from tierwise.embedded.nats import nats_part
 from tierwise.ports import FreePorts
 
 BATCHES = 120
@@ -119,14 +120,7 @@ async def test_a_service_is_ready_with_a_policy_and_survives_nats(service, datab
     ports = FreePorts()
     port = ports.take()
     with passable_folder() as folder:
-        server = NatsServer(
-            server_name="own",
-            port=ports.take(),
-            monitor_port=ports.take(),
-            user="u",
-            password="p",
-            folder=folder / "n",
-        )
+        server = own_nats(folder, ports)
         part = nats_part(server)
         with process(service, server.url, database_url, port) as started:
             async with serving(part, folder / "log"):

@@ -14,10 +14,10 @@ from shared.hotbus import HotBus
 from shared.streams import USAGE
 from tests.support.folders import passable_folder
 from tests.support.ledger import dispatcher_at
+from tests.support.own_nats import own_nats
 from tests.support.running import start, stop
 from tests.support.wait import eventually
-from tierwise.embedded.nats import NatsServer, nats_part
-from tierwise.ports import FreePorts
+from tierwise.embedded.nats import nats_part
 
 
 @asynccontextmanager
@@ -139,15 +139,7 @@ async def test_who_begins_anew_receives_each_message_once(nats_url, dispatcher):
 
 class OwnNats:
     def __init__(self, folder):
-        ports = FreePorts()
-        server = NatsServer(
-            server_name="own",
-            port=ports.take(),
-            monitor_port=ports.take(),
-            user="tierwise",
-            password="tests",
-            folder=folder / "nats",
-        )
+        server = own_nats(folder)
         self.url = server.url
         self._part = nats_part(server)
         self._log = folder / "log"
@@ -172,7 +164,7 @@ class OwnNats:
 
 
 @asynccontextmanager
-async def own_nats():
+async def running_nats():
     with passable_folder() as folder:
         nats = OwnNats(folder)
         await nats.start()
@@ -183,7 +175,7 @@ async def own_nats():
 
 
 async def test_nats_that_stands_still_is_a_fault_and_goes_on_where_it_was():
-    async with own_nats() as nats, dispatcher_at(nats.url) as dispatcher, pulling(nats.url) as puller:
+    async with running_nats() as nats, dispatcher_at(nats.url) as dispatcher, pulling(nats.url) as puller:
         await send(dispatcher, 1)
         puller.answer(ACK, await puller.fetch())
         await eventually(dispatcher.all_acked, "the ack")
@@ -205,14 +197,14 @@ async def test_nats_that_stands_still_is_a_fault_and_goes_on_where_it_was():
 
 
 async def test_stopping_does_not_wait_for_nats_that_stands_still():
-    async with own_nats() as nats, pulling(nats.url) as puller:
+    async with running_nats() as nats, pulling(nats.url) as puller:
         nats.freeze()
         await asyncio.wait_for(puller.stop(), 5)
 
 
 async def test_of_a_start_that_failed_nothing_is_received():
     """nats-py keeps its subscription, and renews it as it reconnects."""
-    async with own_nats() as nats:
+    async with running_nats() as nats:
         bus = await HotBus.connect(nats.url, "test")
         puller = Puller(bus, USAGE, DURABLE, messages=10, size=10_000, wait_s=0.5)
         await make_durable(bus.client)

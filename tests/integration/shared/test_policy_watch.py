@@ -14,9 +14,9 @@ from shared.settings import NatsSettings
 from shared.streams import CURRENT, POLICY, ensure_bucket
 from tests.support.folders import passable_folder
 from tests.support.ledger import serving
+from tests.support.own_nats import own_nats
 from tests.support.wait import eventually
-from tierwise.embedded.nats import NatsServer, nats_part
-from tierwise.ports import FreePorts
+from tierwise.embedded.nats import nats_part
 
 
 def policy(tier):
@@ -26,17 +26,9 @@ def policy(tier):
 
 
 async def test_a_policy_is_followed_across_restarts_and_a_lost_bucket():
-    ports = FreePorts()
     readiness = Readiness("nats")
     with passable_folder() as folder:
-        server = NatsServer(
-            server_name="own",
-            port=ports.take(),
-            monitor_port=ports.take(),
-            user="u",
-            password="p",
-            folder=folder / "n",
-        )
+        server = own_nats(folder)
         broker = make_broker("test", NatsSettings(server.url), readiness)
         connecting = asyncio.create_task(HotBus.connect(server.url, "test"))
         async with AsyncExitStack() as held:
