@@ -118,10 +118,10 @@ def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
     if config is None:
         return []
     try:
-        policy, _ = policy_file.read(config, environment)
+        document = policy_file.read(config, environment)
     except PolicyFault as fault:
         return fault.faults
-    return unset_secrets(policy, environment)
+    return document.located(unset_secrets(document.policy, environment))
 
 
 def _design(
