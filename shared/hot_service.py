@@ -57,7 +57,7 @@ class HotService:
         self.readiness.done("nats")
         return bus
 
-    def follow_policy(self, on_policy: Callable[[Policy, int], None]) -> None:
+    def follow_policy(self, on_policy: Callable[[Policy, int], None]) -> PolicyWatch:
         """Calls it with the policy in force and its version, and with every later one."""
 
         def heard(policy: Policy, version: int) -> None:
@@ -65,7 +65,9 @@ class HotService:
             self.readiness.done("policy")
             self._has_policy.set()
 
-        self.beside(PolicyWatch(self.bus, heard).follow())
+        watch = PolicyWatch(self.bus, heard)
+        self.beside(watch.follow())
+        return watch
 
     async def first_policy(self) -> None:
         """Waits a little: one that joins others without a policy would refuse what they can do. Raises Stopped."""

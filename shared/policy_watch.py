@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, Protocol
 
 from nats.aio.client import Client
@@ -41,6 +42,7 @@ class PolicyWatch:
         self._bus = bus
         self._on_policy = on_policy
         self._version = 0
+        self.since: datetime | None = None  # when the version was put into KV, by NATS' clock
 
     async def follow(self) -> None:
         """Until cancelled: NATS and JetStream may come and go."""
@@ -67,7 +69,7 @@ class PolicyWatch:
                         return
                     continue
                 if entry is not None and entry.value is not None and entry.revision != self._version:
-                    self._take(entry.value, entry.revision)
+                    self._take(entry.value, entry.revision, entry.created)
         finally:
             client = self._bus.client
             if client is not None and client.is_connected:
@@ -79,7 +81,7 @@ class PolicyWatch:
         except KeyNotFoundError:
             return False
 
-    def _take(self, payload: bytes, version: int) -> None:
+    def _take(self, payload: bytes, version: int, since: datetime | None = None) -> None:
         """One that cannot be read, say a later Tierwise's, is left: an old policy is better than no service."""
         self._version = version
         try:
@@ -87,4 +89,5 @@ class PolicyWatch:
         except ValueError as error:
             log.error("policy version %d cannot be read, the last one stays in force: %s", version, error)
             return
+        self.since = since
         self._on_policy(policy, version)

@@ -12,6 +12,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from services.ingress import errors
+from services.ingress.api_policy import policy_routes
+from services.ingress.current_policy import CurrentPolicy
+from services.ingress.refusals import refusal
 from shared.contracts import Refusal
 from shared.ops import Readiness
 from shared.policy import Policy
@@ -37,17 +40,6 @@ _CHAT_BODY: dict[str, Any] = {
 }
 
 
-class CurrentPolicy:
-    """The policy in force, as the watch brings it."""
-
-    def __init__(self) -> None:
-        self.policy: Policy | None = None
-        self.version = 0
-
-    def set(self, policy: Policy, version: int) -> None:
-        self.policy, self.version = policy, version
-
-
 def build_api(
     current: CurrentPolicy, readiness: Readiness, registry: CollectorRegistry, mint: Callable[[], str]
 ) -> FastAPI:
@@ -63,19 +55,18 @@ def build_api(
             message, code = f"{request.method} is not allowed on {request.url.path}; see /docs", "method_not_allowed"
         else:
             message, code = str(error.detail), "http_error"
-        return _refusal(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
+        return refusal(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
 
     @api.exception_handler(Exception)
     async def broke(_request: Request, _error: Exception) -> Response:
         """Starlette raises it again after this answer, and uvicorn logs it."""
-        return _refusal(errors.BROKEN, mint(), {"connection": "close"})
+        return refusal(errors.BROKEN, mint(), {"connection": "close"})
 
     @api.get("/v1/models", tags=["OpenAI"])
     async def models() -> Response:
         """`auto` and its variants, every tier, backend and LoRA adapter: what `model` may be."""
         if current.policy is None:
-            refusal = errors.server_error(503, "no_policy", "no policy is in force yet; try again in a moment")
-            return _refusal(refusal, mint(), {"retry-after": "1"})
+            return refusal(errors.NO_POLICY, mint(), {"retry-after": "1"})
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "tierwise"} for name in _names(current.policy)
         ]
@@ -105,6 +96,7 @@ def build_api(
         """Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    api.include_router(policy_routes(current, mint))
     return api
 
 
@@ -112,12 +104,3 @@ def _names(policy: Policy) -> list[str]:
     adapters = [adapter for backend in policy.backends for adapter in backend.lora_adapters]
     backends = [backend.name for backend in policy.backends]
     return list(dict.fromkeys(["auto", "auto:cheap", "auto:quality", *policy.tiers, *backends, *adapters]))
-
-
-def _refusal(refusal: Refusal, request_id: str, headers: dict[str, str]) -> Response:
-    return Response(
-        errors.body(refusal, request_id),
-        status_code=refusal.status,
-        media_type="application/json",
-        headers={**headers, "x-request-id": request_id, "x-tierwise-request-id": request_id},
-    )

@@ -6,31 +6,26 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import uvicorn
-from nats.errors import Error as NatsError
 
-from services.ingress import publisher
-from services.ingress.api import CurrentPolicy, build_api
+from services.ingress.api import build_api
 from services.ingress.calls import Calls
 from services.ingress.cors import Cors
+from services.ingress.current_policy import CurrentPolicy
 from services.ingress.doors.chat import ChatDoor, new_ingress_id
 from services.ingress.fast import protocol_for
+from services.ingress.leadership import Leadership
 from services.ingress.metrics import Counts
+from services.ingress.publisher import Publisher
 from services.ingress.settings import Settings
 from shared.hot_service import HotService, hot_service
-from shared.hotbus import HotBus
 from shared.ops import Readiness
-from shared.policy import Policy, PolicyFault, written_out_keys
-from shared.streams import POLICY, ensure_bucket
-
-if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
+from shared.policy import Policy
 
 FINISHING_S: Final = 3  # callers' answers after SIGTERM; the supervisor waits five seconds
 WATCH_LIVING_EVERY_S: Final = 0.2
-PUBLISH_RETRY_S: Final = 1.0
 
 
 class Server(uvicorn.Server):
@@ -46,7 +41,8 @@ async def serve() -> None:
     settings = Settings.read()
     settings.refuse_strangers()
     ingress_id = new_ingress_id()
-    async with hot_service("ingress", "classifier", "dispatcher", instance=ingress_id) as service:
+    parts = ("classifier", "dispatcher", *(("config",) if settings.config is not None else ()))
+    async with hot_service("ingress", *parts, instance=ingress_id) as service:
         current = CurrentPolicy()
         counts = Counts()
         service.registry.register(counts)
@@ -71,10 +67,12 @@ async def serve() -> None:
             bus = await service.connect()
 
             def on_policy(policy: Policy, version: int) -> None:
-                current.set(policy, version)
+                if current.policy is not None and _moved(current.policy, policy):
+                    service.log.warning("server.host and server.port are read at start only: restart to move there")
+                current.set(policy, version, watch.since)
                 door.on_policy(policy)
 
-            service.follow_policy(on_policy)
+            watch = service.follow_policy(on_policy)
             calls = Calls(bus, ingress_id, counts)
             await calls.start()
             door.calls = calls
@@ -82,9 +80,13 @@ async def serve() -> None:
                 "Callers that wait for their answer", lambda: calls.in_flight,
             )  # fmt: skip
             service.beside(_follow_the_living(calls, service.readiness))
-            policy = _read_policy(settings, service.log)
-            if policy is not None:
-                service.beside(_publish(policy, bus, service.log))
+            current.leadership = Leadership(bus, ingress_id, eligible=settings.config is not None)
+            service.beside(current.leadership.campaign())
+            if settings.config is not None:
+                publisher = Publisher(
+                    settings.config, os.environ, bus, current.leadership, service.readiness, service.log
+                )
+                service.beside(publisher.run())
             await service.serve(host=settings.host, port=settings.port)
         calls.stop()
 
@@ -101,32 +103,8 @@ async def _answering(server: Server, service: HotService) -> AsyncIterator[None]
         await serving
 
 
-def _read_policy(settings: Settings, log: BoundLogger) -> Policy | None:
-    """The file's. A faulty one is refused with its reasons, and what stands in KV stays in force."""
-    if settings.config is None:
-        return None
-    try:
-        policy, idle = publisher.load(settings.config, os.environ)
-    except PolicyFault as fault:
-        log.error("the policy is refused", file=str(settings.config), faults=fault.faults)
-        return None
-    for section in idle:
-        log.warning("this section is not acted on yet", section=section)
-    for told in written_out_keys(policy):
-        log.warning("a key is written out in the file", where=told)
-    return policy
-
-
-async def _publish(policy: Policy, bus: HotBus, log: BoundLogger) -> None:
-    while True:
-        try:
-            version = await publisher.publish(await ensure_bucket(bus.client.jetstream(), POLICY), policy)
-        except (NatsError, OSError, TimeoutError) as error:
-            log.warning("the policy cannot be published yet", error=type(error).__name__)
-            await asyncio.sleep(PUBLISH_RETRY_S)
-        else:
-            log.info("the policy is published", policy_version=version)
-            return
+def _moved(old: Policy, new: Policy) -> bool:
+    return (old.server.host, old.server.port) != (new.server.host, new.server.port)
 
 
 async def _follow_the_living(calls: Calls, readiness: Readiness) -> None:

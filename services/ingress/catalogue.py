@@ -5,6 +5,8 @@ genai-prices knows them. It is 36 MB of pydantic, so it is imported only where t
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -52,3 +54,15 @@ def _look_up(backend: Backend) -> PriceSetting | None:
         )
     except LookupError:
         return None
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """A policy with all that could be found out about its backends, and those that gave no answer."""
+
+    policy: Policy
+    unanswered: tuple[str, ...] = ()
+
+
+async def completed(policy: Policy, _environment: Mapping[str, str]) -> Completed:
+    """`policy` with a price on every backend. Raises PolicyFault for those that nobody knows."""
+    return Completed(await asyncio.to_thread(with_prices, policy))

@@ -39,6 +39,7 @@ def server_error(status: int, code: str, message: str, retry_after_s: int = 1) -
 
 
 NATS_AWAY: Final = server_error(503, "bus_unavailable", "the message bus is not reachable; try again in a moment")
+NO_POLICY: Final = server_error(503, "no_policy", "no policy is in force yet; try again in a moment")
 NO_CLASSIFIER: Final = server_error(503, "no_classifier", "no classifier is running; try again in a moment")
 OVERLOADED: Final = server_error(503, "overloaded", "too many requests are under way here; try again in a moment")
 HOLDER_DIED: Final = server_error(503, "holder_died", "the process that held this request died; send it again")
