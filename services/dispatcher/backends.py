@@ -17,7 +17,9 @@ from services.dispatcher.upstream import Origin, Outlet, header_lines
 from shared.policy import Backend, Policy, PolicyFault, resolve
 from shared.prices import Price
 
-VERSIONS_KEPT: Final = 2  # a plan made under the last version is still carried out under it
+# Plans made under the last versions are still under way: a classifier may hear of a version two seconds late, and
+# reloads come as quickly as five a second.
+VERSIONS_KEPT: Final = 12
 _FREE = Price(0, 0, 0)
 
 

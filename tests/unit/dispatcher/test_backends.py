@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from services.dispatcher.backends import Backends
+from services.dispatcher.backends import VERSIONS_KEPT, Backends
 from services.dispatcher.proxied import ProxiedOrigin
 from services.dispatcher.upstream import Origin
 from shared.policy import from_tree
@@ -23,13 +23,13 @@ TREE = {
 }
 
 
-async def test_the_last_two_versions_are_kept_in_the_order_in_which_they_came():
+async def test_the_last_versions_are_kept_in_the_order_in_which_they_came():
     """Their numbers begin anew where NATS has lost its store."""
     backends = Backends({"HOST": "http://127.0.0.1:9/v1"})
     policy = from_tree(TREE, {"HOST": "http://127.0.0.1:9/v1"})
-    for version in (56, 57, 1):
+    for version in (56, 57, *range(1, VERSIONS_KEPT)):
         backends.publish(policy, version)
-    assert backends.of(1) is not None
+    assert backends.of(VERSIONS_KEPT - 1) is not None
     assert backends.of(57) is not None
     assert backends.of(56) is None
 
