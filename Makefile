@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
 
-.PHONY: help install up test check bench simulate lock clean
+.PHONY: help install up test check bench simulate schema lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -34,6 +34,9 @@ bench: install  ## what a request costs, side by side with what can be installed
 
 simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
 	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)
+
+schema: install  ## write docs/tierwise.schema.json anew, which editors check tierwise.yaml by
+	@$(BIN)/python -m tierwise.schema > docs/tierwise.schema.json
 
 LOCK := uv pip compile -q --no-header --universal --generate-hashes --python-version 3.11
 lock: install  ## compile the lock files anew (needs uv); the image's two follow the first

@@ -32,8 +32,11 @@ class Document:
         return [f"{self._name}:{self._lines.of(fault.path)}: {fault}" for fault in PolicyFault(faults).found]
 
 
-def read(path: Path, environment: Mapping[str, str]) -> Document:
-    """Raises PolicyFault: every fault that was found, each with file and line."""
+def read(path: Path, environment: Mapping[str, str], *, with_secrets: bool = False) -> Document:
+    """Raises PolicyFault: every fault that was found, each with file and line.
+
+    `with_secrets`: what `api_key` and `base_url` name must be set too, as where the backends are called.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
@@ -41,17 +44,17 @@ def read(path: Path, environment: Mapping[str, str]) -> Document:
         raise PolicyFault([f"{path}: cannot be read: {error.strerror or error}"]) from None
     if len(content) > LARGEST_BYTES:
         raise PolicyFault([f"{path}: is larger than {LARGEST_BYTES} bytes; it is meant to be written by a person"])
-    return read_bytes(content, str(path), environment)
+    return read_bytes(content, str(path), environment, with_secrets=with_secrets)
 
 
-def read_bytes(content: bytes, name: str, environment: Mapping[str, str]) -> Document:
+def read_bytes(content: bytes, name: str, environment: Mapping[str, str], *, with_secrets: bool = False) -> Document:
     """The same of a file's content; `name` is what its faults call it."""
     node, tree, repeated = _parse(content, name)
     lines = Lines(node)
     found = [Fault(path, f"{places.place(path, tree)}: {what}") for path, what in repeated]
     policy = None
     try:
-        policy = from_tree(tree, environment)
+        policy = from_tree(tree, environment, with_secrets=with_secrets)
     except PolicyFault as fault:
         found += fault.found
     if found or policy is None:

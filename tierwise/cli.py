@@ -66,3 +66,16 @@ def up(
 
     options = Options(config=config, state=state, host=host, port=port, demo=demo, insecure=insecure, large=large)
     raise typer.Exit(run(options))
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A config, such as tierwise.yaml.")]) -> None:
+    """Say what is wrong with a config: a line a fault, with where, what, and how to mend it, and exit code 1.
+
+    Nothing is called and nothing else need run. A good config is summed up, with warnings where it may surprise.
+
+    Example: tierwise check tierwise.yaml
+    """
+    from tierwise.check import check as run
+
+    raise typer.Exit(run(file))

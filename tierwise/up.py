@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import policy_file
-from shared.policy import PolicyFault, unset_secrets
+from shared.policy import PolicyFault
 from tierwise import demo
 from tierwise.choices import Address, Choice, Misused, choose_address, choose_config, must_be_guarded
 from tierwise.embedded.nats import NatsServer, nats_part
@@ -118,10 +118,10 @@ def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
     if config is None:
         return []
     try:
-        document = policy_file.read(config, environment)
+        policy_file.read(config, environment, with_secrets=True)
     except PolicyFault as fault:
         return fault.faults
-    return document.located(unset_secrets(document.policy, environment))
+    return []
 
 
 def _design(

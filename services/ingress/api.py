@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from services.ingress import errors
-from services.ingress.api_policy import policy_routes
-from services.ingress.current_policy import CurrentPolicy
-from services.ingress.refusals import refusal
+from services.ingress.leadership import Leadership
+from services.ingress.replies import refused
 from shared.contracts import Refusal
 from shared.ops import Readiness
 from shared.policy import Policy
 
-_CHAT_BODY: dict[str, Any] = {
+CHAT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -40,8 +40,25 @@ _CHAT_BODY: dict[str, Any] = {
 }
 
 
+class CurrentPolicy:
+    """The policy in force, as the watch brings it, and who put it there: `leadership`, once NATS has been reached."""
+
+    def __init__(self) -> None:
+        self.policy: Policy | None = None
+        self.version = 0
+        self.since: datetime | None = None  # when it was put into KV, by NATS' clock
+        self.leadership: Leadership | None = None
+
+    def set(self, policy: Policy, version: int, since: datetime | None = None) -> None:
+        self.policy, self.version, self.since = policy, version, since
+
+
 def build_api(
-    current: CurrentPolicy, readiness: Readiness, registry: CollectorRegistry, mint: Callable[[], str]
+    current: CurrentPolicy,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    mint: Callable[[], str],
+    *routers: APIRouter,
 ) -> FastAPI:
     api = FastAPI(
         title="Tierwise", summary="Each request to the cheapest model that is good enough.", version="0.1.0"
@@ -55,24 +72,24 @@ def build_api(
             message, code = f"{request.method} is not allowed on {request.url.path}; see /docs", "method_not_allowed"
         else:
             message, code = str(error.detail), "http_error"
-        return refusal(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
+        return refused(Refusal(error.status_code, code, message), mint(), dict(error.headers or {}))
 
     @api.exception_handler(Exception)
     async def broke(_request: Request, _error: Exception) -> Response:
         """Starlette raises it again after this answer, and uvicorn logs it."""
-        return refusal(errors.BROKEN, mint(), {"connection": "close"})
+        return refused(errors.BROKEN, mint(), {"connection": "close"})
 
     @api.get("/v1/models", tags=["OpenAI"])
     async def models() -> Response:
         """`auto` and its variants, every tier, backend and LoRA adapter: what `model` may be."""
         if current.policy is None:
-            return refusal(errors.NO_POLICY, mint(), {"retry-after": "1"})
+            return refused(errors.NO_POLICY, mint())
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "tierwise"} for name in _names(current.policy)
         ]
         return JSONResponse({"object": "list", "data": listed})
 
-    @api.post("/v1/chat/completions", tags=["OpenAI"], openapi_extra=_CHAT_BODY)
+    @api.post("/v1/chat/completions", tags=["OpenAI"], openapi_extra=CHAT_BODY)
     async def chat_completions() -> Response:
         """OpenAI's chat completions, streamed and not. Answered by services/ingress/fast.py, ahead of this."""
         raise HTTPException(404)  # some spelling of the path that fast.py does not know
@@ -96,7 +113,8 @@ def build_api(
         """Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    api.include_router(policy_routes(current, mint))
+    for router in routers:
+        api.include_router(router)
     return api
 
 

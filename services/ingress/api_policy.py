@@ -10,8 +10,8 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from services.ingress import errors
-from services.ingress.current_policy import CurrentPolicy
-from services.ingress.refusals import refusal
+from services.ingress.api import CurrentPolicy
+from services.ingress.replies import json, refused
 from shared.policy import SECRET_KEYS, Policy
 from shared.policy.names import without_names
 
@@ -23,7 +23,7 @@ def policy_routes(current: CurrentPolicy, mint: Callable[[], str]) -> APIRouter:
     async def policy() -> Response:
         """The policy in force and its version, one everywhere; and the file that was refused, with its faults."""
         if current.policy is None:
-            return refusal(errors.NO_POLICY, mint(), {"retry-after": "1"})
+            return refused(errors.NO_POLICY, mint())
         lease = current.leadership.lease if current.leadership is not None else None
         said = {
             "version": current.version,
@@ -33,7 +33,7 @@ def policy_routes(current: CurrentPolicy, mint: Callable[[], str]) -> APIRouter:
             "refused": lease.refused if lease is not None else None,
             "policy": shown(current.policy),
         }
-        return Response(msgspec.json.encode(said), media_type="application/json")
+        return json(msgspec.json.encode(said), mint())
 
     return routes
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import uvicorn
 
-from services.ingress.api import build_api
+from services.ingress.api import CurrentPolicy, build_api
+from services.ingress.api_policy import policy_routes
 from services.ingress.calls import Calls
 from services.ingress.cors import Cors
-from services.ingress.current_policy import CurrentPolicy
 from services.ingress.doors.chat import ChatDoor, new_ingress_id
 from services.ingress.fast import protocol_for
 from services.ingress.leadership import Leadership
@@ -47,8 +47,10 @@ async def serve() -> None:
         counts = Counts()
         service.registry.register(counts)
         door = ChatDoor(ingress_id)
+        routers = (policy_routes(current, door.mint),)
         api = Cors(
-            build_api(current, service.readiness, service.registry, door.mint), lambda: door.server.cors_origins
+            build_api(current, service.readiness, service.registry, door.mint, *routers),
+            lambda: door.server.cors_origins,
         )
         config = uvicorn.Config(
             api,

@@ -9,7 +9,7 @@ in the environment of whoever calls a backend, and is resolved there with `resol
 """
 
 from shared.policy.faults import Fault, PolicyFault
-from shared.policy.names import resolve, unset_secrets, written_out_keys
+from shared.policy.names import resolve, written_out_keys
 from shared.policy.published import decode_published, encode_published
 from shared.policy.sections import (
     AUTO_NAMES,
@@ -68,6 +68,5 @@ __all__ = [
     "encode_published",
     "from_tree",
     "resolve",
-    "unset_secrets",
     "written_out_keys",
 ]

@@ -41,17 +41,6 @@ def resolve(text: str, environment: Mapping[str, str]) -> str:
     return resolved
 
 
-def unset_secrets(policy: Policy, environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each `${NAME}` in an `api_key` or `base_url` that `environment` has not. Never a value."""
-    found: list[str] = []
-    for i, backend in enumerate(policy.backends):
-        for key, text in (("api_key", backend.api_key), ("base_url", backend.base_url)):
-            missing: list[str] = []
-            substitute(text, environment, missing.append)
-            found += [f"backends[{i}] ({backend.name}).{key}: {what}" for what in missing]
-    return found
-
-
 def written_out_keys(policy: Policy) -> list[str]:
     """A sentence for each `api_key` that is not a `${NAME}`: it works, and travels with the policy. Never a value."""
     return [

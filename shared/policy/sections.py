@@ -89,6 +89,12 @@ class PriceSetting(Section, frozen=True, kw_only=True):
         UsdPer1M | None,
         _is("USD per million tokens that the provider had in its prompt cache; left out: as other input."),
     ] = None
+    # Through the provider's batch API. None: no discount is known there, and the price above holds.
+    batch_input_per_1m: Annotated[UsdPer1M | None, _is("As input_per_1m, through the provider's batch API.")] = None
+    batch_output_per_1m: Annotated[UsdPer1M | None, _is("As output_per_1m, through the provider's batch API.")] = None
+    batch_cached_input_per_1m: Annotated[
+        UsdPer1M | None, _is("As cached_input_per_1m, through the provider's batch API.")
+    ] = None
 
     def in_nano_usd(self) -> Price:
         cached = self.input_per_1m if self.cached_input_per_1m is None else self.cached_input_per_1m
@@ -117,6 +123,9 @@ class Backend(Section, frozen=True, kw_only=True):
     ] = None
     context_window: Annotated[
         int, _is("Tokens of question and answer together; left out: asked of the server or looked up.", 32_768, ge=0)
+    ] = 0  # 0: not known
+    max_output_tokens: Annotated[
+        int, _is("Tokens at which the model itself stops; left out: looked up.", 8192, ge=0)
     ] = 0  # 0: not known
     capabilities: Annotated[
         tuple[Capability, ...] | None,

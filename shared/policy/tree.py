@@ -37,16 +37,16 @@ _SHORTEST_SECRET: Final = 6  # a shorter value from the environment is a number 
 _LONGEST_SHOWN: Final = 64
 
 
-def from_tree(tree: Any, environment: Mapping[str, str]) -> Policy:
+def from_tree(tree: Any, environment: Mapping[str, str], *, with_secrets: bool = False) -> Policy:
     """A policy from a parsed YAML tree; `${NAME}` replaced but in `api_key` and `base_url`.
 
-    These two need not be set here, for the reader may not be who uses them: `unset_secrets` asks for them.
+    What these two name need not be set here, for the reader may not be who uses them, unless `with_secrets`.
     Raises PolicyFault with every fault that was found.
     """
     if not isinstance(tree, dict):
         kind = "empty" if tree is None else _kind(tree)
         raise PolicyFault([f"the file is {kind}: it must be a mapping that starts with `tiers:` and `backends:`"])
-    reading = _Reading(environment)
+    reading = _Reading(environment, with_secrets=with_secrets)
     policy: Policy = reading.take(tree, _policy_type(), ())
     found = reading.found
     found += [(path, what) for path, what in cross_check(policy) if not reading.is_told(path)]
@@ -61,7 +61,8 @@ def from_tree(tree: Any, environment: Mapping[str, str]) -> Policy:
 class _Reading:
     """One walk through a tree, along the types. Nothing is looked at that no type has: YAML may refer to itself."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, with_secrets: bool) -> None:
+        self._with_secrets = with_secrets
         self.found: list[tuple[Path, str]] = []
         self._environment = environment
         self._told: set[Path] = set()  # where something was wrong, or should stand under another name
@@ -174,14 +175,15 @@ class _Reading:
         if "${" in without_names(text):
             self._fault(path, "holds `${` without a name and a brace after it; write ${NAME}")
             return None
-        if path[-1] in SECRET_KEYS:
-            return text
+        is_secret = path[-1] in SECRET_KEYS
         unset: list[str] = []
         replaced = substitute(text, self._environment, unset.append)
-        if unset:
+        if unset and (self._with_secrets or not is_secret):
             for what in unset:
                 self._fault(path, what)
-            return None
+            return text if is_secret else None
+        if is_secret:
+            return text
         for name in NAME.findall(text):
             if len(self._environment[name]) >= _SHORTEST_SECRET:
                 self._values[self._environment[name]] = f"${{{name}}}"

@@ -13,7 +13,6 @@ from shared.policy import (
     encode_published,
     from_tree,
     resolve,
-    unset_secrets,
     written_out_keys,
 )
 from shared.policy_watch import PolicyWatch
@@ -294,12 +293,18 @@ def test_a_name_in_braces_is_replaced_but_never_in_a_secret():
 
 
 def test_who_only_reads_needs_no_keys_and_who_starts_everything_is_told_what_is_missing():
-    read = from_tree(backend(api_key="${KEY}", base_url="https://${USER}:${PASSWORD}@${HOST}/v1"), {})
-    assert unset_secrets(read, {"KEY": "", "USER": "me", "HOST": "x"}) == [
-        "backends[0] (small-1).base_url: ${PASSWORD} is not set in the environment; export PASSWORD=… and try again"
-    ]
-    assert unset_secrets(read, {"KEY": "k", "USER": "me", "PASSWORD": "y", "HOST": "x"}) == []
-    assert len(unset_secrets(read, {})) == 4
+    written = backend(api_key="${KEY}", base_url="https://${USER}:${PASSWORD}@${HOST}/v1")
+    assert from_tree(written, {}).backends[0].api_key == "${KEY}"
+    for environment, missing in (
+        ({"KEY": "", "USER": "me", "HOST": "x"}, ["PASSWORD"]),
+        ({}, ["USER", "PASSWORD", "HOST", "KEY"]),
+    ):
+        with pytest.raises(PolicyFault) as caught:
+            from_tree(written, environment, with_secrets=True)
+        for name, fault in zip(missing, sorted(caught.value.faults, key=lambda one: "KEY" in one), strict=True):
+            assert f"${{{name}}} is not set in the environment; export {name}=… and try again" in fault
+    set_here = {"KEY": "k", "USER": "me", "PASSWORD": "y", "HOST": "x"}
+    assert from_tree(written, set_here, with_secrets=True) == from_tree(written, {})
 
 
 def test_up_refuses_an_unset_key_and_the_ingress_does_not(tmp_path):

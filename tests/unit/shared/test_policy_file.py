@@ -3,7 +3,7 @@
 import pytest
 
 from shared import policy_file
-from shared.policy import PolicyFault, unset_secrets
+from shared.policy import PolicyFault
 
 GOOD = """\
 tiers: [small]
@@ -78,10 +78,21 @@ def test_what_an_anchor_brings_may_be_said_again():
     assert [one.name for one in read.policy.backends] == ["small-1", "small-2"]
 
 
+def test_who_starts_everything_is_told_of_a_secret_that_is_missing_together_with_the_rest():
+    text = GOOD.replace("model:", "modle:").encode()
+    with pytest.raises(PolicyFault) as caught:
+        policy_file.read_bytes(text, "tierwise.yaml", {}, with_secrets=True)
+    assert [fault.partition(": ")[0] for fault in caught.value.faults] == ["tierwise.yaml:7", "tierwise.yaml:8"]
+    assert "api_key: ${KEY} is not set" in caught.value.faults[1]
+    policy_file.read_bytes(GOOD.encode(), "tierwise.yaml", {"KEY": "x"}, with_secrets=True)
+
+
 def test_a_fault_that_is_found_later_has_its_line_too():
     read = policy_file.read_bytes(GOOD.encode(), "tierwise.yaml", {})
-    [told] = read.located(unset_secrets(read.policy, {}))
-    assert told.startswith("tierwise.yaml:8: backends[0] (small-1).api_key: ${KEY} is not set")
+    assert read.located(["backends[0] (small-1).price: no price is known", "something else"]) == [
+        "tierwise.yaml:9: backends[0] (small-1).price: no price is known",
+        "tierwise.yaml:1: something else",
+    ]
     assert read.sections == {"tiers", "backends"}
 
 
