@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from shared.policy.names import substitute
+
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 
@@ -53,14 +55,14 @@ def choose_address(
     host: str | None, port: int | None, environment: Mapping[str, str], config_text: str | None
 ) -> Address:
     """The option, else the environment, else the config's `server`, else the default. Port 0 stays 0."""
-    server = _server_section(config_text)
+    server = _server_section(config_text, environment)
     chosen_host = host or environment.get("TIERWISE_HOST") or server.get("host") or DEFAULT_HOST
     chosen_port: Any = port
     for source in (environment.get("TIERWISE_PORT") or None, server.get("port"), DEFAULT_PORT):
         chosen_port = source if chosen_port is None else chosen_port
     try:
         return Address(str(chosen_host), int(chosen_port))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Misused(f"{chosen_port!r} is no port: --port takes a number") from error
 
 
@@ -85,11 +87,21 @@ def _existing(option: Path | None, environment: Mapping[str, str], folder: Path)
     return default if default.is_file() else None
 
 
-def _server_section(config_text: str | None) -> dict[str, Any]:
+def _server_section(config_text: str | None, environment: Mapping[str, str]) -> dict[str, Any]:
     """Faults of the file are for the ingress to explain; here it only may have an opinion on the address."""
     try:
         document = yaml.safe_load(config_text or "")
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     server = document.get("server") if isinstance(document, dict) else None
-    return server if isinstance(server, dict) else {}
+    if not isinstance(server, dict):
+        return {}
+    known = {
+        key: substitute(value, environment, _unsaid) if isinstance(value, str) else value
+        for key, value in server.items()
+    }
+    return {key: value for key, value in known.items() if value != ""}
+
+
+def _unsaid(_: str) -> None:
+    """A name that is not set is a fault, and the check of the whole file tells it."""

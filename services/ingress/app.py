@@ -69,8 +69,6 @@ async def serve() -> None:
             bus = await service.connect()
 
             def on_policy(policy: Policy, version: int) -> None:
-                if current.policy is not None and _moved(current.policy, policy):
-                    service.log.warning("server.host and server.port are read at start only: restart to move there")
                 current.set(policy, version, watch.since)
                 door.on_policy(policy)
 
@@ -103,10 +101,6 @@ async def _answering(server: Server, service: HotService) -> AsyncIterator[None]
     finally:
         server.should_exit = True
         await serving
-
-
-def _moved(old: Policy, new: Policy) -> bool:
-    return (old.server.host, old.server.port) != (new.server.host, new.server.port)
 
 
 async def _follow_the_living(calls: Calls, readiness: Readiness) -> None:

@@ -86,6 +86,7 @@ class Leadership:
         self._term = Term()
         self._others: Lease | None = None
         self._revision = 0
+        self._kept: KeyValue | None = None
         self.mine = Lease(instance)  # what is said of us while we lead
 
     @property
@@ -105,8 +106,14 @@ class Leadership:
         """Until cancelled; then the lease is given back, so that nobody has to wait for its end."""
         try:
             while True:
-                with suppress(NatsError, OSError, TimeoutError):  # NATS is away: the lease ends by itself
+                try:
                     await self._turn()
+                except (
+                    NatsError,
+                    OSError,
+                    TimeoutError,
+                ):  # NATS is away or lost its store: the lease ends
+                    self._kept = None
                 await asyncio.sleep(TURN_S)
         finally:
             if self.leads and self._bus.connected:
@@ -142,9 +149,10 @@ class Leadership:
             self._term.renewed(asked_at)
 
     async def _bucket(self) -> KeyValue:
-        """Looked for at every turn: NATS may have lost it."""
-        js = self._bus.client.jetstream(timeout=LEASE_S)
-        return await ensure_bucket(js, LEADERS, history=1, ttl_s=LEASE_S)
+        if self._kept is None:
+            js = self._bus.client.jetstream(timeout=LEASE_S)
+            self._kept = await ensure_bucket(js, LEADERS, history=1, ttl_s=LEASE_S)
+        return self._kept
 
 
 def _read(payload: bytes) -> Lease:

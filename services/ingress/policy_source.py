@@ -52,14 +52,17 @@ class PolicySource:
 
     async def changed(self) -> policy_file.Document | None:
         """What stands in the file, where that is news. Raises PolicyFault, once, where it is faulty or gone."""
-        try:
-            stat = self.path.stat()
-        except OSError:
-            seen = None
-        else:
-            seen = Signature(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        seen = await asyncio.to_thread(_look, self.path)  # a network mount that hangs must not stop the doors
         if not self._settling.is_due(seen):
             return None
         if seen is None:
             raise PolicyFault([f"{self.path}: is gone or cannot be reached; put it back, or remove TIERWISE_CONFIG"])
         return await asyncio.to_thread(policy_file.read, self.path, self._environment)
+
+
+def _look(path: Path) -> Signature | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return Signature(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

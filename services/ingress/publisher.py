@@ -101,19 +101,19 @@ class Publisher:
             document = await self._source.changed()
             if document is not None:
                 self._tell(document)
-                await self._complete(document, now)
+                await self._complete(document, document.policy, now)
                 self._say(None)
-            elif self._document is not None and now >= self._ask_at:
-                await self._complete(self._document, now)
+            elif self._document is not None and self._policy is not None and now >= self._ask_at:
+                await self._complete(self._document, self._policy, now)  # what was found out once, stays
         except PolicyFault as fault:
             self._refuse(fault.faults)
         if self._policy is not None and now >= self._put_at:
             await self._put(self._policy, now)
 
-    async def _complete(self, document: Document, now: float) -> None:
-        """Its policy is what we want in force from here on. Raises PolicyFault."""
+    async def _complete(self, document: Document, policy: Policy, now: float) -> None:
+        """The document's policy, as far as it is known, is wanted in force once this returns. Raises PolicyFault."""
         try:
-            found = await completed(document.policy, self._environment)
+            found = await completed(policy, self._environment)
             encode_published(found.policy)  # what could not be published is refused, with the file's other faults
         except PolicyFault as fault:
             raise PolicyFault(document.located(fault.found)) from None
@@ -145,6 +145,8 @@ class Publisher:
                 self._log.warning("this section is not acted on yet", section=section)
         for told in document.located(written_out_keys(document.policy)):
             self._log.warning("a key is written out in the file", where=told)
+        if self._document is not None and _address(self._document) != _address(document):
+            self._log.warning("server.host and server.port are read at start only: restart to listen there")
 
     def _refuse(self, faults: list[str]) -> None:
         """Once a reading: the same faulty file is not read again."""
@@ -157,3 +159,7 @@ class Publisher:
 
     def _say(self, refused: Refused | None) -> None:
         self._leadership.mine = msgspec.structs.replace(self._leadership.mine, file=str(self._path), refused=refused)
+
+
+def _address(document: Document) -> tuple[str, int]:
+    return document.policy.server.host, document.policy.server.port

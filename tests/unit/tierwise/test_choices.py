@@ -59,6 +59,9 @@ def test_what_cannot_be_is_refused_with_what_to_do(folder, option, environment, 
         ("0.0.0.0", 0, {"TIERWISE_HOST": "10.0.0.1", "TIERWISE_PORT": "9001"}, None, Address("0.0.0.0", 0)),
         (None, None, {}, "server: [not, a, mapping]", Address("127.0.0.1", 8080)),
         (None, None, {}, "a: {broken", Address("127.0.0.1", 8080)),
+        (None, None, {}, "[" * 5000, Address("127.0.0.1", 8080)),
+        (None, None, {"MY_PORT": "1"}, "server: {port: '${MY_PORT}'}", Address("127.0.0.1", 1)),
+        (None, None, {}, "server: {host: '${MY_HOST}'}", Address("127.0.0.1", 8080)),
     ],
 )
 def test_the_address_is_the_option_else_the_environment_else_the_configs(host, port, environment, config, expected):
@@ -68,6 +71,8 @@ def test_the_address_is_the_option_else_the_environment_else_the_configs(host, p
 def test_a_port_that_is_no_number_is_refused():
     with pytest.raises(Misused, match="no port"):
         choose_address(None, None, {"TIERWISE_PORT": "http"}, None)
+    with pytest.raises(Misused, match="no port"):
+        choose_address(None, None, {}, "server: {port: [1]}")
 
 
 @pytest.mark.parametrize(
