@@ -101,7 +101,8 @@ class _Reading:
             return self._one_of(node, kind, path)
         if isinstance(kind, StrType):
             if isinstance(node, str):
-                return node
+                what = "holds a line break or another character that cannot be seen"
+                return node if node.isprintable() else self._fault(path, what, kind)
             quotes = "" if node is None or isinstance(node, dict | list) else "; put it into quotes"
             return self._fault(path, f"must be text, not {_kind(node)}{quotes}", kind)
         if isinstance(kind, BoolType):
