@@ -25,6 +25,7 @@ from shared.policy_watch import PolicyWatch
 from shared.settings import MissingSetting, NatsSettings, OpsSettings
 
 POLICY_WAITS_S: Final = 2.0  # then a refusal that says what is missing is better than silence
+CANCEL_AGAIN_S: Final = 0.5
 
 T = TypeVar("T")
 
@@ -82,13 +83,8 @@ class HotService:
             if not task.cancelled() and task.exception() is not None:
                 self.stopped.set()
 
-        async def end() -> None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
         task.add_done_callback(ended)
-        self.closing.push_async_callback(end)
+        self.closing.push_async_callback(end, task)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises. Raises Stopped, with `work` cancelled, where the stop comes first."""
@@ -108,6 +104,15 @@ class HotService:
         gc.freeze()  # what is here, stays: no collection need look at it again
         self.log.info("serving", instance=self.instance, **said)
         await self.stopped.wait()
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancels it until it has ended: Python 3.11's `asyncio.wait_for` forgets a cancellation that meets an answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=CANCEL_AGAIN_S)
+    with suppress(asyncio.CancelledError):
+        task.result()
 
 
 @asynccontextmanager

@@ -108,11 +108,7 @@ class Leadership:
             while True:
                 try:
                     await self._turn()
-                except (
-                    NatsError,
-                    OSError,
-                    TimeoutError,
-                ):  # NATS is away or lost its store: the lease ends
+                except (NatsError, OSError, TimeoutError):  # NATS is away, or lost its store
                     self._kept = None
                 await asyncio.sleep(TURN_S)
         finally:

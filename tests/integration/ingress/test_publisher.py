@@ -8,6 +8,7 @@ import structlog
 
 from services.ingress.leadership import KEY, LEASE_S, Leadership
 from services.ingress.publisher import Publisher
+from shared.hot_service import end
 from shared.hotbus import HotBus
 from shared.ops import Readiness
 from shared.policy_watch import PolicyWatch
@@ -57,8 +58,7 @@ class Ingress:
     async def stop(self):
         for task in self.tasks:
             assert not task.done(), task.exception()
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+            await end(task)
         await self.bus.close()
 
     async def die(self):
