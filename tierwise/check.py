@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from services.classifier.book import compile_policy
+from services.classifier.book import Book, compile_policy
 from services.ingress.catalogue import with_prices
 from shared import policy_file
-from shared.policy import Backend, Policy, PolicyFault, written_out_keys
+from shared.policy import Backend, Fault, Policy, PolicyFault, written_out_keys
 from tierwise.advice import advice
 
 
@@ -29,13 +29,22 @@ def check(file: Path, environment: Mapping[str, str] = os.environ, console: Cons
     except PolicyFault as fault:
         _say(console, *document.located(fault.found))
         return 1
-    _summarise(console, policy, file)
-    _say(console, *(f"warning: {told}" for told in document.located([*written_out_keys(policy), *advice(policy)])))
+    book = compile_policy(policy, 0)
+    _summarise(console, policy, book, file)
+    warnings: list[Fault | str] = [*written_out_keys(policy), *_unfit(policy, book), *advice(policy)]
+    _say(console, *(f"warning: {told}" for told in document.located(warnings)))
     return 0
 
 
-def _summarise(console: Console, policy: Policy, file: Path) -> None:
-    book = compile_policy(policy, 0)
+def _unfit(policy: Policy, book: Book) -> list[str]:
+    return [
+        f"backends[{i}] ({backend.name}).provider: {unfit}, so no request goes there"
+        for i, backend in enumerate(policy.backends)
+        if (unfit := book.backends[backend.name].unfit)
+    ]
+
+
+def _summarise(console: Console, policy: Policy, book: Book, file: Path) -> None:
     tiers, backends = _count(len(policy.tiers), "tier"), _count(len(policy.backends), "backend")
     _say(console, f"{file} is fine: {tiers}, {backends}.")
     of_tiers = [(tier, one) for tier in policy.tiers for one in policy.backends if one.tier == tier]

@@ -81,14 +81,14 @@ class _Reading:
     def take(self, node: Any, kind: Type, path: Path) -> Any:
         """What `node` is as a `kind`, or a placeholder and a fault."""
         kind = _bare(kind)
-        if isinstance(node, str) and "${" in node:
-            replaced = self._replace(node, _beside_none(kind) if isinstance(kind, UnionType) else kind, path)
-            if replaced is None:
-                return _placeholder(kind)
-            node = replaced
         if isinstance(kind, UnionType):  # of ours each is "this, or null"
-            one = _beside_none(kind)
-            return None if node is None else self.take(node, one, path)
+            if node is None:
+                return None
+            kind = _beside_none(kind)
+        if isinstance(node, str) and "${" in node:
+            node = self._replace(node, kind, path)
+            if node is None:
+                return _placeholder(kind)
         if isinstance(kind, StructType):
             return self._section(node, kind, path)
         if isinstance(kind, DictType):

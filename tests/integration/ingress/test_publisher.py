@@ -144,6 +144,19 @@ async def test_a_hosted_model_whose_price_nobody_knows_is_refused_with_its_line(
     assert not first.readiness.waiting_for, "it serves what stands in KV"
 
 
+async def test_what_an_operator_must_know_of_a_file_is_logged(begin):
+    first = await begin("first", config("m", "budgets: {default: {daily_usd: 1}}", "rules: []"))
+    await eventually(lambda: first.heard, "the policy", 5)
+    assert [entry["section"] for entry in first.events("this section is not acted on yet")] == ["budgets"]
+    assert not first.events("server.host and server.port are read at start only: restart to listen there")
+    replace(first.file, config("m", "server: {port: 9999}").replace("model: m", "model: m, api_key: sk-secret"))
+    await eventually(lambda: len(first.heard) == 2, "the next one", 5)
+    [written_out] = first.events("a key is written out in the file")
+    assert "backends[0] (b).api_key" in written_out["where"]
+    assert len(first.events("server.host and server.port are read at start only: restart to listen there")) == 1
+    assert "sk-secret" not in str(first.logged.entries)
+
+
 async def test_an_unchanged_file_keeps_its_version(begin):
     first = await begin("first", config("same"))
     await eventually(lambda: first.heard, "the policy", 5)

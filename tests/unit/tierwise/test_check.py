@@ -134,6 +134,7 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
             "ref-1 about 5.0% of the requests costs about 84% of what routing from large-1 to small-1 saves",
         ),
         (GOOD.replace("gpt-4o,", "gpt-4o, api_key: sk-secret,"), 4, "holds the key itself"),
+        (GOOD.replace("openai", "anthropic"), 4, "no adapter for anthropic yet, so no request goes there"),
         (GOOD.replace("0.005", "6"), 1, "'large' is cheaper than 'small'"),
         (GOOD.replace("0.005", "6"), 1, "routing saves nothing against large-1"),
         (GOOD.replace("name: large-1", "name: small"), 4, "no request can name it"),
