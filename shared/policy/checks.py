@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from shared.policy.faults import Path, did_you_mean
 from shared.policy.names import NAME, without_names
@@ -182,7 +182,7 @@ def _budgets(policy: Policy) -> Iterator[Told]:
         at = ("budgets", service)
         yield from _name(at, service)
         if budget.timezone != UNREADABLE and not _is_zone(budget.timezone):
-            named = _shown(budget.timezone)
+            named = _shown(budget.timezone) + _perhaps(budget.timezone, available_timezones())
             yield (*at, "timezone"), f"there is no time zone {named}; write it as Europe/Berlin or UTC"
         if budget.downgrade_to not in {None, UNREADABLE} and UNREADABLE not in policy.tiers:
             for what in _leads_upward(service, budget, policy):

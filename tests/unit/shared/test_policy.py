@@ -177,7 +177,11 @@ def dear(name, tier, usd):
             "budgets.a.downgrade_to",
             "go up in price",
         ),
-        (two(budgets={"a": {"daily_usd": 1, "timezone": "Europe/Berln"}}), "budgets.a.timezone", "no time zone"),
+        (
+            two(budgets={"a": {"daily_usd": 1, "timezone": "Europe/Berln"}}),
+            "budgets.a.timezone",
+            "mean Europe/Berlin?",
+        ),
         (two(budgets={"a": {"daily_usd": 1, "timezone": "../etc"}}), "budgets.a.timezone", "no time zone"),
         (two(budgets={"a": {"daily_usd": -1}}), "budgets.a.daily_usd", "at least 0"),
         (two(budgets={"a": {}}), "budgets.a.daily_usd", "is missing; for example `daily_usd: 50`"),
