@@ -79,3 +79,33 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A config, s
     from tierwise.check import check as run
 
     raise typer.Exit(run(file))
+
+
+def init(
+    *,
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("tierwise.yaml"),
+    probe: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Look for a model server there too; may be repeated.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The backend or model that judges quality; else the dearest local one."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    claude: Annotated[bool, typer.Option("--claude", help="Print how Claude Code is pointed here.")] = False,
+    cursor: Annotated[bool, typer.Option("--cursor", help="The same for Cursor.")] = False,
+    continue_: Annotated[bool, typer.Option("--continue", help="The same for Continue.")] = False,
+    aider: Annotated[bool, typer.Option("--aider", help="The same for Aider.")] = False,
+    openwebui: Annotated[bool, typer.Option("--openwebui", help="The same for Open WebUI.")] = False,
+) -> None:
+    """Find model servers on this machine and provider keys in the environment, and write a config for them.
+
+    Example: tierwise init --probe http://10.0.0.7:8000
+    """
+    from tierwise.init import Options
+    from tierwise.init import init as run
+
+    asked = {"claude": claude, "cursor": cursor, "continue": continue_, "aider": aider, "openwebui": openwebui}
+    clients = tuple(name for name, wanted in asked.items() if wanted)
+    options = Options(output=output, probes=tuple(probe or ()), reference=reference, force=force, clients=clients)
+    raise typer.Exit(run(options))

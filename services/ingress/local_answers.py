@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from shared.policy import Capability
-from shared.policy.sections import LONGEST_MODEL
+from shared.policy.checks import LONGEST_MODEL
 
 MOST_MODELS: Final = 200  # of one server
 _MOST_TOKENS: Final = 2**31  # more is nobody's window

@@ -1,0 +1,1 @@
+"""What `tierwise init` looks for, and the config that it makes of what it finds."""
