@@ -80,8 +80,10 @@ async def models(
 async def fetch(asking: httpx.AsyncClient, url: str, key: str = "", body: Any = None) -> Reply | None:
     """One request, a POST where there is a body; None where nothing that speaks HTTP answers in reason."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
+    method = "GET" if body is None else "POST"
+    auth = _as_it_is if key else None  # else httpx would put the URL's user in the key's place
     try:
-        async with asking.stream("GET" if body is None else "POST", url, json=body, headers=headers) as response:
+        async with asking.stream(method, url, json=body, headers=headers, auth=auth) as response:
             content = bytearray()
             async for chunk in response.aiter_raw():
                 content += chunk
@@ -124,6 +126,10 @@ async def _told_by_ollama(asking: httpx.AsyncClient, root: str, model: str, key:
         fetch(asking, f"{root}/api/show", key, {"model": model}), fetch(asking, f"{root}/api/ps", key)
     )
     return of_ollama(model, shown and shown.content, _good(running))
+
+
+def _as_it_is(request: httpx.Request) -> httpx.Request:
+    return request
 
 
 def _root(url: str) -> str:

@@ -51,6 +51,14 @@ cache: {{enabled: true, ttl_s: 3600}}
 # Savings are counted against what the same tokens would have cost here: name what you would use without Tierwise.
 savings: {{baseline: {baseline}}}
 """
+_ABOUT_LOCAL: Final = (
+    "Prices are estimates by size, after what hosts ask for open models, in USD per million tokens. A model of one's "
+    "own is not free: put in what your hardware and its power come to."
+)
+_ABOUT_HOSTED: Final = (
+    "Prices, context and capabilities are looked up at each start; what was found now is told below, in USD per "
+    "million tokens. Chosen from a table of {table_date}; what costs more than {dearest:g} out is for you to name."
+)
 _QUALITY: Final = """\
 # A share of the answers is compared with what the reference model answers; where they agree too seldom, that kind of
 # work moves a tier up. The reference is {which}; --reference NAME chooses another.
@@ -78,13 +86,8 @@ def config_text(plan: Plan, today: date, table_date: str) -> str:
 
 def _tier(tier: Tier, table_date: str) -> Iterator[str]:
     yield f"  # {tier.name} " + "-" * (60 - len(tier.name))
-    if all(backend.is_local for backend in tier.backends):
-        yield "  # Prices are estimates by size, after what hosts ask for open models, in USD per million tokens. A model"
-        yield "  # of one's own is not free: put in what your hardware and its power come to."
-    else:
-        yield "  # Prices, context and capabilities are looked up at each start. What was found now is told below, in USD"
-        yield f"  # per million tokens. Chosen from a table of {table_date}; what costs more than {DEAREST_OUTPUT:g} for a"
-        yield "  # million tokens out is for you to name."
+    about = _ABOUT_LOCAL if all(backend.is_local for backend in tier.backends) else _ABOUT_HOSTED
+    yield from _comment(about.format(table_date=table_date, dearest=DEAREST_OUTPUT))
     yield ""
     for backend in tier.backends:
         yield from _backend(backend, tier.name)
@@ -138,8 +141,12 @@ def _left_out(names: Sequence[str]) -> Iterator[str]:
     if names:
         more = f" and {len(names) - _MOST_LEFT_OUT} more" if len(names) > _MOST_LEFT_OUT else ""
         told = f"Also there, and left out to begin with: {', '.join(names[:_MOST_LEFT_OUT])}{more}."
-        yield from textwrap.wrap(told, _WIDTH, initial_indent="  # ", subsequent_indent="  # ")
+        yield from _comment(told)
         yield ""
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  # ", subsequent_indent="  # ")
 
 
 def _quality(plan: Plan) -> str:
