@@ -42,7 +42,7 @@ async def completed(policy: Policy, environment: Mapping[str, str]) -> Completed
     """`with_prices`, and the local servers asked, all at once, none for longer than `local_servers.PATIENCE_S`.
 
     `environment` has what `${NAME}` in their addresses and keys names; a server whose address it lacks is not asked.
-    Raises PolicyFault as `with_prices` does.
+    Given a policy that it completed before, it asks again and forgets nothing. Raises PolicyFault like `with_prices`.
     """
     from services.ingress import local_servers  # httpx is 9 MB
 

@@ -18,6 +18,7 @@ _VARIABLES: Final[dict[Provider, tuple[str, ...]]] = {
 }
 ALL: Final = tuple(name for names in _VARIABLES.values() for name in names)
 BASE_URL: Final = "OPENAI_BASE_URL"
+_OPENAI_HOST: Final = urlsplit(DEFAULT_BASE_URLS["openai"]).hostname
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def provider_keys(environment: Mapping[str, str]) -> tuple[ProviderKey, ...]:
 
 
 def other_openai(environment: Mapping[str, str]) -> bool:
-    """Does `OPENAI_BASE_URL` name a server that is not OpenAI's?"""
+    """Does `OPENAI_BASE_URL` name a server that is not OpenAI's? Then the key is not for OpenAI's eyes."""
+    url = environment.get(BASE_URL, "").strip()
     try:
-        host = urlsplit(environment.get(BASE_URL, "").strip()).hostname
+        return bool(url) and urlsplit(url).hostname != _OPENAI_HOST
     except ValueError:
-        return False
-    return host is not None and host != urlsplit(DEFAULT_BASE_URLS["openai"]).hostname
+        return True

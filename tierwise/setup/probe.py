@@ -55,7 +55,7 @@ def places(
         variable = "OPENAI_API_KEY" if environment.get("OPENAI_API_KEY", "").strip() else ""
         url = environment[keys.BASE_URL].strip().rstrip("/")
         wanted.append(Place(url=url, written=f"${{{keys.BASE_URL}}}", key_variable=variable, asked_for=True))
-    return tuple({place.url.replace("//localhost:", "//127.0.0.1:"): place for place in wanted}.values())
+    return tuple({_where(place.url): place for place in wanted}.values())
 
 
 async def look(there: Sequence[Place], environment: Mapping[str, str]) -> list[Server | PassedOver]:
@@ -110,6 +110,11 @@ def _kinds(reply: local_servers.Reply) -> tuple[Provider, ...]:
 
 def _embeds(name: str) -> bool:
     return any(word in name.lower() for word in ("embed", "rerank", "bge-", "whisper"))
+
+
+def _where(url: str) -> str:
+    """The same for the same server, whatever user is named to it."""
+    return url.rpartition("@")[2].rpartition("//")[2].replace("localhost:", "127.0.0.1:")
 
 
 def _asked_for(probe: str) -> Place:

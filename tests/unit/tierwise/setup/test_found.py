@@ -56,7 +56,9 @@ def test_a_local_model_is_never_free(parameters, price):
         ({"GOOGLE_API_KEY": "k", "GEMINI_API_KEY": "k"}, [("gemini", "GEMINI_API_KEY")]),
         ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://api.openai.com/v1/"}, [("openai", "OPENAI_API_KEY")]),
         ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://10.0.0.7/v1"}, []),  # it is that server's
-        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://[bad"}, [("openai", "OPENAI_API_KEY")]),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://[bad"}, []),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:8000/v1"}, []),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": " "}, [("openai", "OPENAI_API_KEY")]),
         (
             {f"{name}_API_KEY": "k" for name in ("FIREWORKS", "TOGETHER", "GROQ", "MISTRAL", "ANTHROPIC")},
             [(name, f"{name.upper()}_API_KEY") for name in ("anthropic", "mistral", "groq", "together", "fireworks")],
@@ -90,7 +92,7 @@ def test_what_is_no_url_is_refused_with_an_example(probe):
 
 
 def test_each_place_is_asked_once_and_openai_base_url_stays_a_variable():
-    environment = {"OPENAI_BASE_URL": "http://localhost:8001/v1/", "OPENAI_API_KEY": "k"}
+    environment = {"OPENAI_BASE_URL": "http://user:pass@localhost:8001/v1/", "OPENAI_API_KEY": "k"}
     there = places(environment, ["http://127.0.0.1:8000"])
     assert [(place.written, place.key_variable) for place in there] == [
         ("http://127.0.0.1:11434/v1", ""),
