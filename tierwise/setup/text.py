@@ -163,9 +163,9 @@ def _price(price: PriceSetting) -> str:
 
 
 def _scalar(text: str) -> str:
-    """As it is where YAML reads the same text back, within brackets too; else in quotes."""
+    """As it is where YAML reads the same text back, alone and within brackets; else in quotes."""
     try:
-        plain = yaml.safe_load(f"[{text}]") == [text]
+        plain = yaml.safe_load(f"alone: {text}\nwithin: [{text}]") == {"alone": text, "within": [text]}
     except (yaml.YAMLError, ValueError):
         plain = False
     return text if plain else json.dumps(text)

@@ -176,6 +176,14 @@ def test_openai_base_url_and_its_key_stay_in_the_environment():
     assert "gateway.example" not in text
 
 
+@pytest.mark.parametrize(
+    "name", ["-", "?", "a: b", "a #b", "[a", "{a", "yes", "1e3", "2026-11-26", "!x", "&x", "*x", "'", '"', "%"]
+)
+def test_a_name_that_yaml_would_read_otherwise_is_quoted(name):
+    _, policy = written([server(model(name, lora_adapters=(name,)))])
+    assert (policy.backends[0].model, policy.backends[0].lora_adapters) == (name, (name,))
+
+
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=80).filter(usable_name)
 MODELS = st.builds(
     LocalModel,
