@@ -81,6 +81,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A config, s
     raise typer.Exit(run(file))
 
 
+@app.command()
 def init(
     *,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("tierwise.yaml"),

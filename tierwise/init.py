@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,11 +100,7 @@ def _told_key(key: ProviderKey, models: Sequence[HostedModel]) -> str:
 
 def _assert_it_holds(text: str, environment: Mapping[str, str]) -> None:
     """What `tierwise check` would say. A fault would be ours: the user could do nothing about it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "tierwise.yaml")
-        path.write_text(text, encoding="utf-8")
-        policy, _ = policy_file.read(path, environment)
-    with_prices(policy)
+    with_prices(policy_file.read_bytes(text.encode(), "tierwise.yaml", environment, with_secrets=True).policy)
 
 
 def _say_what_next(output: Path, planned: Plan, progress: Progress) -> None:

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from services.ingress.local_answers import LocalModel
-from shared.policy import AUTO_NAMES, LONGEST_NAME, Capability, PriceSetting, Provider
+from shared.policy import AUTO_NAMES, Capability, PriceSetting, Provider
+from shared.policy.checks import LONGEST_NAME
 from tierwise.setup import sizes
 from tierwise.setup.hosted import HostedModel, blended
 from tierwise.setup.keys import ProviderKey
@@ -173,12 +174,8 @@ def _free_name(backend: PlannedBackend, taken: set[str]) -> str:
 
 
 def _in_order_of_price(tiers: list[Tier]) -> tuple[Tier, ...]:
-    """Local ones stand first in `tiers`, and so where prices are equal. Their own order is that of size, whatever."""
-
-    def mean(tier: Tier) -> float:
-        return sum(blended(one.price) for one in tier.backends) / len(tier.backends)
-
-    return tuple(sorted(tiers, key=mean))
+    """Of their cheapest backends. Local ones stand first in `tiers`, and so where prices are equal."""
+    return tuple(sorted(tiers, key=lambda tier: min(blended(one.price) for one in tier.backends)))
 
 
 def _categories(tiers: list[str]) -> dict[str, str]:

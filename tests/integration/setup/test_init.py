@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
 def test_the_demos_servers_and_two_keys_become_a_config_without_a_secret(run, capsys, demo):
     code, said, output = run(capsys, *demo, environment=SECRETS)
     assert code == 0, said
-    policy, _ = policy_file.read(output, SECRETS)
+    policy = policy_file.read(output, SECRETS).policy
     assert [(one.provider, one.model) for one in policy.backends[:2]] == [
         ("llamacpp", "smollm2-135m"),
         ("llamacpp", "smollm2-135m-large"),
@@ -88,7 +88,7 @@ def test_ollama_and_vllm_are_told_apart_and_asked_their_own_way(run, capsys):
     with model_server(OLLAMA) as ollama, model_server(VLLM) as vllm:
         code, said, output = run(capsys, ollama, vllm)
     assert code == 0, said
-    policy, _ = policy_file.read(output, {})
+    policy = policy_file.read(output, {}).policy
     backends = {one.model: one for one in policy.backends}
     assert sorted(backends) == ["qwen-9b", "qwen3:8b"]
     assert (backends["qwen3:8b"].provider, backends["qwen3:8b"].context_window) == ("ollama", 16384)
@@ -119,7 +119,7 @@ def test_openai_base_url_is_asked_with_its_key_and_neither_is_written(run, capsy
         code, said, output = run(capsys, environment=environment)
     assert code == 0, said
     assert "s3cr3t" not in output.read_text() + said
-    (backend,) = policy_file.read(output, environment)[0].backends
+    (backend,) = policy_file.read(output, environment).policy.backends
     assert (backend.provider, backend.base_url) == ("openai-compatible", "${OPENAI_BASE_URL}")
 
 

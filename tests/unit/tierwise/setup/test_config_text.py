@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.ingress.catalogue import with_prices
 from services.ingress.local_answers import LocalModel, usable_name
-from shared.policy import AUTO_NAMES, from_tree, unset_secrets, written_out_keys
+from shared import policy_file
+from shared.policy import AUTO_NAMES, written_out_keys
 from tierwise.setup.hosted import cheapest_and_dearest
 from tierwise.setup.keys import ALL, provider_keys
 from tierwise.setup.plan import ALIASES, NoSuchReference, plan
@@ -37,9 +38,8 @@ def planned(servers=(), environment=None, **options):
 
 
 def read(text, environment=None):
-    """As the publisher does; the keys are there."""
-    policy = from_tree(yaml.safe_load(text), environment or {})
-    assert unset_secrets(policy, environment or {}) == []
+    """As `tierwise check` does."""
+    policy = policy_file.read_bytes(text.encode(), "tierwise.yaml", environment or {}, with_secrets=True).policy
     assert written_out_keys(policy) == []
     return with_prices(policy)
 
