@@ -1,5 +1,6 @@
 """From what was found to tiers and backends. Pure."""
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -20,7 +21,11 @@ EASY: Final = ("extraction", "summarisation", "classification")
 HARD: Final = ("reasoning", "code")
 MOST_OF_ONE_SERVER: Final = 3  # models: its smallest, its median and its largest
 _NEXT_TIER: Final = 2.5  # times as large as the smallest of the tier: another class of models
-_TIER_NAMES: Final = {1: ("local",), 2: ("small", "large"), 3: ("small", "medium", "large")}
+_MOST_LOCAL_TIERS: Final = 3
+_HOSTED_FROM: Final = (
+    1.0,
+    4.0,
+)  # blended US dollars per million tokens, at which the second and the third tier begin
 
 
 class NoSuchReference(Exception):
@@ -123,17 +128,17 @@ def _local_tiers(local: Iterable[PlannedBackend]) -> list[list[PlannedBackend]]:
         if not tiers or size >= _NEXT_TIER * (tiers[-1][0].parameters or sizes.ASSUMED):
             tiers.append([])
         tiers[-1].append(backend)
-    if len(tiers) > len(_TIER_NAMES):
+    if len(tiers) > _MOST_LOCAL_TIERS:
         tiers = [tiers[0], [backend for tier in tiers[1:-1] for backend in tier], tiers[-1]]
     return tiers
 
 
 def _hosted_tiers(hosted: Iterable[tuple[ProviderKey, Sequence[HostedModel]]]) -> list[list[PlannedBackend]]:
-    """Each provider's cheapest in one tier, the dearest in another."""
-    tiers: tuple[list[PlannedBackend], list[PlannedBackend]] = ([], [])
+    """By price, for prices are what tells one provider's class of models from another's."""
+    tiers: list[list[PlannedBackend]] = [[] for _ in range(len(_HOSTED_FROM) + 1)]
     for key, models in hosted:
-        for tier, model in zip(tiers, models, strict=False):
-            tier.append(
+        for model in models:
+            tiers[bisect(_HOSTED_FROM, blended(model.price))].append(
                 PlannedBackend(
                     name="",
                     provider=key.provider,
@@ -143,14 +148,12 @@ def _hosted_tiers(hosted: Iterable[tuple[ProviderKey, Sequence[HostedModel]]]) -
                     context_window=model.context_window,
                 )
             )
-    return [sorted(tier, key=lambda one: blended(one.price)) for tier in tiers if tier]
+    return [sorted(tier, key=lambda one: (blended(one.price), one.model)) for tier in tiers if tier]
 
 
 def _named(local: list[list[PlannedBackend]], hosted: list[list[PlannedBackend]]) -> list[Tier]:
-    names: list[str] = list(_TIER_NAMES[len(local)]) if local else []
-    if hosted:
-        sizes_of_cloud = ("small", "large") if len(hosted) > 1 else ("",)
-        names += [f"cloud-{size}".rstrip("-") if local else size or "cloud" for size in sizes_of_cloud]
+    clouds = [name if name == "cloud" or not local else f"cloud-{name}" for name in _names_of(hosted, "cloud")]
+    names = [*_names_of(local, "local"), *clouds]
     taken = {*names, *AUTO_NAMES}
     tiers = []
     for name, backends in zip(names, [*local, *hosted], strict=True):
@@ -161,6 +164,10 @@ def _named(local: list[list[PlannedBackend]], hosted: list[list[PlannedBackend]]
             named.append(replace(backend, name=free))
         tiers.append(Tier(name, tuple(named)))
     return tiers
+
+
+def _names_of(tiers: Sequence[object], alone: str) -> tuple[str, ...]:
+    return ((), (alone,), ("small", "large"), ("small", "medium", "large"))[len(tiers)]
 
 
 def _free_name(backend: PlannedBackend, taken: set[str]) -> str:

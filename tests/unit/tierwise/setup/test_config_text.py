@@ -61,6 +61,8 @@ SMALL, MIDDLE, LARGE = model("qwen3:1.7b"), model("qwen3:8b"), model("llama3.3:7
         ([server(SMALL), server(LARGE, port=8001)], {}, ["small", "large"], ["small", "large", "large"]),
         ([server(LARGE, MIDDLE, SMALL)], {}, ["small", "medium", "large"], ["small", "medium", "large"]),
         ([], OPENAI, ["small", "large"], ["small", "large", "large"]),
+        ([], {"ANTHROPIC_API_KEY": "k"}, ["small", "large"], ["small", "large", "large"]),
+        ([], OPENAI | {"ANTHROPIC_API_KEY": "k"}, ["small", "medium", "large"], ["small", "medium", "large"]),
         ([server(SMALL)], OPENAI, ["local", "cloud-small", "cloud-large"], ["local", "cloud-small", "cloud-large"]),
         # A local model that costs more to run than a hosted one is no bargain.
         (
@@ -117,7 +119,12 @@ def test_every_provider_with_a_key_gets_its_cheapest_and_its_dearest_with_prices
     assert len(tree["backends"]) == 2 * 7
     assert all("price" not in backend for backend in tree["backends"])
     assert all(re.fullmatch(r"\$\{[A-Z]+_API_KEY\}", backend["api_key"]) for backend in tree["backends"])
-    assert {backend.tier for backend in policy.backends} == {"small", "large"}
+    assert list(policy.tiers) == ["small", "medium", "large"]
+    usual = {one.name: (3 * one.price.input_per_1m + one.price.output_per_1m) / 4 for one in policy.backends}
+    assert [
+        all(usual[one.name] < least for one in policy.backends if one.tier == tier)
+        for tier, least in (("small", 1), ("medium", 4), ("large", 20))
+    ] == [True, True, True]
     assert text.count(" in, ") == 2 * 7  # what was looked up is told beside it
 
 
