@@ -44,10 +44,12 @@ async def completed(policy: Policy, environment: Mapping[str, str]) -> Completed
     `environment` has what `${NAME}` in their addresses and keys names; a server whose address it lacks is not asked.
     Given a policy that it completed before, it asks again and forgets nothing. Raises PolicyFault like `with_prices`.
     """
-    from services.ingress import local_servers  # httpx is 9 MB
-
     policy = await asyncio.to_thread(with_prices, policy)  # the libraries' tables take half a second at first
     addresses = {one.name: _resolved(one.url, environment) for one in policy.backends if one.is_local}
+    if not addresses:
+        return Completed(policy, ())
+    from services.ingress import local_servers  # for httpx is 5 MB
+
     tls = any(url.startswith("https:") for url in addresses.values())
     async with local_servers.client(tls=tls) as asking:
 
