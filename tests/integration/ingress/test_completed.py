@@ -143,6 +143,14 @@ async def test_a_stranger_on_the_port_neither_hangs_nor_breaks_it(script, provid
     assert done.unanswered == ("b",)
 
 
+@pytest.mark.parametrize(("more", "window"), [(0, 32768), (1, 0)])
+async def test_an_answer_that_is_too_long_is_not_read(more, window):
+    listed = msgspec.json.encode(VLLM["/v1/models"])
+    async with Hostile(says(body(listed.ljust(LONGEST_REPLY + more)))) as server:
+        done = await completed(policy(local("b", "vllm", server.url.removesuffix("/v1"), "qwen-9b")), {})
+    assert done.policy.backends[0].context_window == window
+
+
 async def test_all_are_asked_at_once():
     """Each gets its answer only when all have come."""
     waiting = []

@@ -107,7 +107,7 @@ def test_each_model_whose_price_nobody_knows_is_a_fault_that_says_how_to_mend_it
 
 
 def test_nothing_is_loaded_to_look_up_until_there_is_something():
-    """The libraries are 20 MB with what they read, and httpx is 5: an ingress whose file says all of it has none of them."""
+    """The libraries are 20 MB with what they read, and httpx is 5: an ingress whose file says it all has none."""
     script = """
 import sys
 from services.ingress.catalogue import with_prices
