@@ -151,6 +151,14 @@ async def test_an_answer_that_is_too_long_is_not_read(more, window):
     assert done.policy.backends[0].context_window == window
 
 
+async def test_a_redirect_is_not_followed_and_no_key_goes_along():
+    with model_server(VLLM) as elsewhere:
+        script = says(body(b"", b"302 Found", b"location: %s/v1/models" % elsewhere.encode()))
+        async with Hostile(script) as server:
+            done = await completed(policy(local("b", "vllm", server.url.removesuffix("/v1"), "qwen-9b")), {})
+    assert done.unanswered == ("b",)
+
+
 async def test_all_are_asked_at_once():
     """Each gets its answer only when all have come."""
     waiting = []
