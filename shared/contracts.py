@@ -8,7 +8,7 @@ read the event. What may change, and how, is told in docs/decisions/0001-the-hot
 from __future__ import annotations
 
 from struct import Struct as Layout
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -19,6 +19,10 @@ STREAM_CREDIT: Final = 64  # chunks that may be under way to a caller before it 
 
 PRIORITIES: Final = ("interactive", "normal", "background", "bulk")
 CATEGORIES: Final = ("extraction", "summarisation", "classification", "reasoning", "code", "general")
+# Headers that no rule may name: they hold keys, which are to stay where they came in.
+CREDENTIAL_HEADERS: Final = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "x-auth-token"}
+)
 
 
 class Hot(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -53,6 +57,7 @@ class RequestReceived(Hot, frozen=True, array_like=True, gc=False):
     max_cost_nano_usd: int = -1
     cache: str = ""
     waited_ms: int = 0  # before it was sent again: so much less is left of a deadline that the body names
+    headers: tuple[tuple[str, str], ...] = ()  # of its HTTP headers those that rules name, names in lower case
 
 
 class Refusal(Hot, frozen=True, array_like=True, gc=False):
@@ -84,7 +89,8 @@ class PlanRefused(Hot, frozen=True, array_like=True, gc=False):
 class Features(Hot, frozen=True, array_like=True, gc=False):
     """What the classifier measured and decided by: no text of the caller's, at most 300 bytes packed.
 
-    Recorded with the request, so that `replay` can decide again under another policy.
+    Recorded with the request, so that `replay` can decide again under another policy: together with the row's
+    request_id, service, priority and category it is all that a decision depends on (classifier/measured.py).
     """
 
     evidence: tuple[str, ...] = ()  # names of the rules that found something
@@ -93,9 +99,19 @@ class Features(Hot, frozen=True, array_like=True, gc=False):
     input_tokens: int = 0  # an estimate
     max_tokens: int = 0  # the caller's cap; 0: none
     needs: tuple[str, ...] = ()  # capabilities without which a backend cannot serve
-    messages: int = 0
+    messages: int = 0  # up to the last user turn
     streamed: bool = False
     temperature_zero: bool = False
+    category_said: bool = False  # the row's category is the caller's word, not the evidence's
+    tier: str = ""  # that the caller asked for at least
+    max_cost_nano_usd: int = -1
+    choices: int = 1
+    task_tokens: int = 0  # of input_tokens, up to the last user turn
+    fields: int = 0  # that some providers ignore: a bit each, by classifier/fields.py
+    session: int = 0  # which conversation; 0: a request of its own
+    tool_turn: bool = False  # it brings a tool's result
+    headers: tuple[int, ...] = ()  # 64 bits of a hash of each that rules named: classifier/rules.py
+    observed: tuple[str, ...] = ()  # of `routing.mode: observe`: the tier and the backend that would have served
 
 
 NO_FEATURES: Final = Raw(msgspec.msgpack.encode(Features()))
@@ -285,6 +301,38 @@ class UsageRecorded(Hot, frozen=True, array_like=True, gc=False):
 
     batch_id: str
     records: tuple[RequestUsage, ...]
+
+
+# 6. questions, by request and reply -------------------------------------------------------------------------
+
+
+class Answered(Hot, frozen=True, array_like=True, gc=False):
+    """The reply to any of them: the answer is JSON, and packed behind this. Or why there is none."""
+
+    refusal: Refusal | None = None
+
+
+class ExplainRequested(Hot, frozen=True, array_like=True, gc=False):
+    """How would this request be decided? The body, or the head of a large one, is packed behind it."""
+
+    subject: ClassVar[str] = "explain"
+
+    received: RequestReceived
+
+
+class LedgerAsked(Hot, frozen=True, array_like=True, gc=False, tag_field="question"):
+    """What the ledger can be asked, on one subject; each question is a subclass, known by its tag."""
+
+    subject: ClassVar[str] = "ledger.query"
+
+
+class RequestAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="request"):
+    """The row of one request that was served, what it was decided by, and its attempts."""
+
+    request_id: str
+
+
+LedgerQuestion: TypeAlias = RequestAsked  # grows into a union
 
 
 # Packing ----------------------------------------------------------------------------------------------------

@@ -8,11 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fnmatch import translate
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 from typing import Final
 
 import msgspec
 
+from services.classifier import rules
+from services.classifier.fields import NOT_HEEDED
+from services.classifier.listed import Listed
+from services.classifier.rules import Rule
 from shared.contracts import CATEGORIES
 from shared.policy import AUTO_NAMES, Backend, Policy
 from shared.prices import Price
@@ -26,17 +32,6 @@ WITHOUT_ADAPTER: Final = frozenset({"anthropic", "gemini"})  # the dispatcher sp
 
 _UNBOUNDED: Final = 2**62
 _NAMES_TOLD: Final = 60  # in a refusal; a policy may list thousands of adapters
-
-
-class Listed(msgspec.Struct, frozen=True, gc=False):
-    """A backend as decisions see it."""
-
-    name: str
-    tier: int  # its place, the cheapest is 0
-    price: Price
-    context_window: int  # tokens; 0: not known
-    capabilities: frozenset[str] | None  # None: not known, so nothing is ruled out
-    unfit: str = ""  # why nobody can be sent there under this policy; empty: they can
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -66,9 +61,12 @@ class Book(msgspec.Struct, frozen=True):
     rank: dict[str, int]  # a tier's place by its name
     shelves: tuple[Shelf, ...]  # by a tier's place
     backends: dict[str, Listed]
+    chains: dict[tuple[int, int], tuple[Listed, ...]]  # by first tier and floor, where no request changes the order
     narrowest: int  # tokens that fit into every window that is known
+    not_heeded: int  # fields.py's bits that some backend does not heed
     pins: dict[str, Pin]
     aliases: tuple[Alias, ...]  # the first that matches counts
+    rules: tuple[Rule, ...]  # the first that holds counts
     tier_of: dict[str, int]  # every category has one
     baseline: Listed
     observe: bool
@@ -93,11 +91,14 @@ def compile_policy(policy: Policy, version: int) -> Book:
         rank=rank,
         shelves=shelves,
         backends=listed,
+        chains=_chains(shelves),
         narrowest=min([one.context_window for one in listed.values() if one.context_window], default=_UNBOUNDED),
+        not_heeded=reduce(or_, [one.not_heeded for one in listed.values()], 0),
         pins=_pins(policy, listed),
         aliases=tuple(
             Alias(re.compile(translate(pattern)).match, target) for pattern, target in policy.aliases.items()
         ),
+        rules=rules.compiled(policy.rules, rank, listed),
         tier_of={
             category: rank[policy.categories[category]]
             if category in policy.categories
@@ -126,8 +127,21 @@ def _listed(backend: Backend, rank: dict[str, int]) -> Listed:
         price=backend.price.in_nano_usd() if backend.price else Price(0, 0, 0),
         context_window=backend.context_window,
         capabilities=None if backend.capabilities is None else frozenset(backend.capabilities),
+        provider=backend.provider,
+        not_heeded=NOT_HEEDED.get(backend.provider, 0),
         unfit=unfit,
     )
+
+
+def _chains(shelves: tuple[Shelf, ...]) -> dict[tuple[int, int], tuple[Listed, ...]]:
+    """The order of failover from each tier down to each floor: its own, then upward, then downward."""
+    chains = {}
+    for tier in range(len(shelves)):
+        for floor in range(tier + 1):
+            passed = [shelves[place] for place in (*range(tier, len(shelves)), *range(tier - 1, floor - 1, -1))]
+            if all(shelf.settled for shelf in passed):
+                chains[tier, floor] = tuple([one for shelf in passed for one in shelf.backends])
+    return chains
 
 
 def _pins(policy: Policy, listed: dict[str, Listed]) -> dict[str, Pin]:

@@ -1,50 +1,61 @@
 """Which backends may answer this request, in which order, and why? Pure: no clock, no network, no settings.
 
-In the order of a decision: the name in `model`, the caller's word, the evidence; then a tier; then who of it
-can serve, cheapest first, and who steps in. Precedence: pin, capability, the caller's floor, category.
+In the order of a decision: what the request is (measured.py), where that begins (route.py), who can serve it, cheapest
+first (candidates.py), and what it may cost. Precedence, once: pin, capability, budget, promotion, the caller's floor,
+rule, category. docs/decisions/0009-the-decision.md tells why.
 """
 
 from __future__ import annotations
 
 from typing import Final
-from zlib import crc32
 
 import msgspec
-from msgspec import Raw
 
-from services.classifier import evidence
-from services.classifier.book import CHEAP, CHOOSE, QUALITY, Book, Listed
-from services.classifier.evidence import Verdict
+from services.classifier import candidates, refusals
+from services.classifier.book import Book
+from services.classifier.candidates import Because, Obstacle
 from services.classifier.features import ChatRequest
-from shared.contracts import (
-    CATEGORIES,
-    PRIORITIES,
-    Features,
-    PlanRefused,
-    Refusal,
-    RequestPlanned,
-    RequestReceived,
-    encode,
-)
+from services.classifier.listed import LARGEST_AMOUNT, Listed, usual_price, worst_case
+from services.classifier.measured import Measured, measure, record
+from services.classifier.outlook import CLEAR, Outlook, Purse
+from services.classifier.route import Route, find_route
+from shared.contracts import PlanRefused, Refusal, RequestPlanned, RequestReceived
 from shared.money import NanoUsd, decimal_usd
-from shared.prices import cost
 
-UNKNOWN_OUTPUT_CAP: Final = 4096  # reserved where neither the caller nor the model says how long an answer gets
-LARGEST_AMOUNT: Final = 2**63 - 1  # what a message and a column can hold
+__all__ = [
+    "LARGEST_AMOUNT",
+    "Decision",
+    "Excluded",
+    "Refused",
+    "decide",
+    "decide_measured",
+    "exclusions",
+    "worst_case",
+]
 
-# What an answer comes to, in tokens, for comparing prices: round guesses, until the ledger's own figures are used.
-USUAL_OUTPUT: Final = {
-    "extraction": 150,
-    "summarisation": 200,
-    "classification": 20,
-    "reasoning": 800,
-    "code": 800,
-    "general": 400,
-}
+_NO_ROUTE: Final = Route(0, 0, ())
 
-_SPELLINGS: Final = {category: category for category in CATEGORIES} | {"summarization": "summarisation"}
-_MODEL_BYTES: Final = 64  # of a model's name in Features, which have 300 bytes for all
-_LONGEST_MODEL: Final = 256  # longer ones are nobody's name, and globs need not be tried on them
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """Who serves. `route` and `limit` are kept for telling why others do not."""
+
+    route: Route
+    tier: int  # of the first choice, or where it would be if nobody only observed
+    reasons: tuple[str, ...]
+    candidates: tuple[Listed, ...]  # at least one
+    reserved_nano_usd: NanoUsd  # the worst case of the first choice's tier: any of it may answer
+    output_cap: int = 0  # put in; 0: none
+    limit_nano_usd: NanoUsd = -1  # that nobody exceeds; -1: any
+    is_floored: bool = False  # given because the budget was reached: not counted against it
+    observed: tuple[str, ...] = ()  # tier and backend that would have served
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Who does not, and why."""
+
+    refusal: Refusal
+    route: Route = _NO_ROUTE
+    limit_nano_usd: NanoUsd = -1
 
 
 class Excluded(msgspec.Struct, frozen=True, gc=False):
@@ -54,89 +65,162 @@ class Excluded(msgspec.Struct, frozen=True, gc=False):
     because: str
 
 
-class Route(msgspec.Struct, frozen=True, gc=False):
-    """What was asked for, before anybody looked at who can serve it."""
-
-    category: str
-    tier: int  # to begin with
-    floor: int  # never below
-    only: tuple[Listed, ...]  # the pinned ones; empty: all
-    reasons: tuple[str, ...]
-    verdict: Verdict
-    service: str
-    priority: str
-    max_cost_nano_usd: NanoUsd  # -1: any
-    adapter: str = ""  # the LoRA adapter that the pinned ones have under this name
-
-
-def decide(received: RequestReceived, chat: ChatRequest, book: Book) -> RequestPlanned | PlanRefused:
+def decide(
+    received: RequestReceived, chat: ChatRequest, book: Book, outlook: Outlook = CLEAR
+) -> RequestPlanned | PlanRefused:
     """The plan for a request, or the reason why there is none. Same arguments, same answer."""
-    route = find_route(received, chat, book)
-    if isinstance(route, Refusal):
-        return PlanRefused(route, received.send, policy_version=book.version)
-
-    chain = _chain(route, received, chat, book)
-    able = chain
-    if chat.needs or route.only or chat.input_tokens + chat.output_cap >= book.narrowest:
-        able = _able(chain, chat)
-    fitting = _affordable(able, chat, route.max_cost_nano_usd)
-    if not fitting:
-        refusal = _too_dear(able, chat, route) if able else _incapable(chat, route, book)
+    came = measure(received, chat)
+    if isinstance(came, Refusal):
+        return PlanRefused(came, received.send, policy_version=book.version)
+    measured, verdict = came
+    if measured.tier and measured.tier not in book.rank:
+        unknown = refusals.unknown("tier", measured.tier, book.tiers, said_in_header=bool(received.tier))
+        return PlanRefused(unknown, received.send, policy_version=book.version)
+    decision = decide_measured(measured, book, outlook)
+    if isinstance(decision, Refused):
+        route = decision.route
+        if route is _NO_ROUTE:
+            return PlanRefused(decision.refusal, received.send, policy_version=book.version)
         return PlanRefused(
-            refusal, received.send, route.category, book.tiers[route.tier], route.reasons, book.version
+            decision.refusal, received.send, measured.category, book.tiers[route.tier], route.reasons, book.version
         )
-
-    first = fitting[0]
-    tier, reasons = route.tier, route.reasons
-    if first.tier != tier and not route.only:
-        reasons = (_displaced_by(route, chat, chain, able), *reasons)
-    tier = first.tier
-    if book.observe and not route.only:
-        observed = _affordable(_able((book.baseline,), chat), chat, route.max_cost_nano_usd)
-        if observed:
-            first = book.baseline
-            fitting = (first, *[one for one in fitting if one is not first])
-            reasons = ("observe", *reasons)
-
-    verdict = route.verdict
     return RequestPlanned(
         received.request_id,
         received.received_at_us,
         received.door,
-        route.service,
-        route.priority,
+        measured.service,
+        measured.priority,
         _deadline_ms(received, chat.wishes.deadline_ms),
         received.body_bytes,
         received.framed,
         received.send,
         book.version,
-        route.category,
-        book.tiers[tier],
-        reasons,
-        tuple([one.name for one in fitting]),
+        measured.category,
+        book.tiers[decision.tier],
+        decision.reasons,
+        tuple([one.name for one in decision.candidates]),
         book.baseline.name,
         chat.streamed,
         chat.usage_wanted,
         chat.input_tokens,
-        max([worst_case(one, chat) for one in fitting if one.tier == first.tier]),  # any of these may answer
+        decision.reserved_nano_usd,
+        output_cap=decision.output_cap,
         cache=received.cache or chat.wishes.cache,
-        features=Raw(
-            encode(
-                Features(
-                    evidence.names(verdict),
-                    verdict.scores,
-                    _cut(chat.model),
-                    chat.input_tokens,
-                    chat.output_cap,
-                    chat.needs,
-                    chat.messages,
-                    chat.streamed,
-                    chat.temperature_zero,
-                )
-            )
-        ),
-        model=route.adapter,
+        features=record(measured, chat, verdict, decision.observed),
+        model=decision.route.adapter,
     )
+
+
+def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) -> Decision | Refused:
+    """The decision itself, of live traffic and of what was recorded."""
+    route = find_route(measured, book, outlook)
+    if isinstance(route, Refusal):
+        return Refused(route)
+    chained = candidates.chain(route, measured, book, outlook)
+    able = candidates.able(chained, measured, route, book, outlook)
+    if not able:
+        return Refused(_nobody(measured, route, book, outlook), route)
+    limit = measured.max_cost_nano_usd
+    fitting, cap = candidates.affordable(able, measured, limit)
+    if not fitting:
+        cheapest = min(able, key=lambda one: worst_case(one, measured))
+        refusal = refusals.too_dear(cheapest.name, worst_case(cheapest, measured), limit)
+        return Refused(refusal, route, limit)
+
+    purse = outlook.purses.get(measured.service) if outlook.purses else None
+    if purse is not None:
+        asked = fitting[0]
+        within = purse.available_nano_usd if limit < 0 else min(limit, purse.available_nano_usd)
+        fitting, cap = ((), 0) if purse.exhausted else candidates.affordable(able, measured, within)
+        if not fitting or fitting[0].tier < asked.tier:
+            return _floored(asked, measured, route, book, outlook, purse)
+        limit = within
+
+    first = fitting[0]
+    reasons = route.reasons
+    if first.tier != able[0].tier:
+        reasons = ("max_cost", *reasons)
+    if able[0] is not chained[0] or able[0].tier != route.tier:
+        reasons = (*candidates.moved_by(chained, able[0], measured, route, outlook), *reasons)
+    if measured.session and _has_equals(fitting, measured) and not route.first:
+        reasons = (*reasons, "session")
+    tier = first.tier
+    observed: tuple[str, ...] = ()
+    if book.observe and not route.only and not book.baseline.unfit:
+        baseline = candidates.able((book.baseline,), measured, route, book, outlook)
+        seen, seen_cap = candidates.affordable((*baseline, *fitting), measured, limit)
+        if seen[0] is book.baseline:
+            observed = (book.tiers[tier], first.name)
+            first, cap = book.baseline, seen_cap
+            fitting = (first, *[one for one in seen[1:] if one is not first])
+            reasons = ("observe", *reasons)
+    return Decision(
+        route,
+        tier,
+        reasons,
+        fitting,
+        max([worst_case(one, measured, cap) for one in fitting if one.tier == first.tier]),
+        cap,
+        limit,
+        False,
+        observed,
+    )
+
+
+def _floored(
+    asked: Listed, measured: Measured, route: Route, book: Book, outlook: Outlook, purse: Purse
+) -> Decision | Refused:
+    """The budget is spent: its floor, or the cheapest tier that can serve, if that is cheaper than what was asked for.
+
+    Stronger than promotions, rules and the caller's floor; not than a pin, a capability, or what the caller allows.
+    """
+    limit = measured.max_cost_nano_usd
+    if route.only or purse.rejects:
+        because = "what `model` pins is not re-routed" if route.only else "it says `on_exhausted: reject`"
+        return Refused(refusals.exhausted(measured.service, purse, because), route, 0)
+    trusting = msgspec.structs.replace(outlook, suspended={})
+    suspended = outlook.suspended.get(measured.category, ())
+    for tier in (*([purse.floor_tier] if purse.floor_tier >= 0 else []), *range(len(book.tiers))):
+        there = candidates.in_order(book.shelves[tier].backends, "", measured, outlook)
+        there = candidates.able(there, measured, route, book, trusting)
+        if not there:
+            continue
+        there = tuple(sorted(there, key=lambda one: one.name in suspended))
+        cheaper = tuple([one for one in there if usual_price(one, measured) < usual_price(asked, measured)])
+        fitting, cap = candidates.affordable(cheaper, measured, limit)
+        if not fitting:
+            break
+        reserved = max([worst_case(one, measured, cap) for one in fitting])
+        return Decision(
+            route, tier, ("budget_downgrade", *route.reasons), fitting, reserved, cap, limit, is_floored=True
+        )
+    because = "and no tier that it may fall back to is cheaper than what was asked for"
+    return Refused(refusals.exhausted(measured.service, purse, because), route, 0)
+
+
+def _has_equals(fitting: tuple[Listed, ...], measured: Measured) -> bool:
+    """Was there a draw for the first place?"""
+    if len(fitting) == 1:
+        return False
+    first, second = fitting[0], fitting[1]
+    return first.tier == second.tier and usual_price(first, measured) == usual_price(second, measured)
+
+
+def _nobody(measured: Measured, route: Route, book: Book, outlook: Outlook) -> Refusal:
+    """Whose fault it is: the request's, unless one that could serve it is out for another reason."""
+    asked = route.only or [one for one in book.backends.values() if one.tier >= route.floor]
+    met = [(one.name, candidates.obstacle(one, measured, route, outlook) or _NONE) for one in asked]
+    lacks = [(name, obstacle.told) for name, obstacle in met]
+    causes = {obstacle.because for _, obstacle in met}
+    pinned = bool(route.only)
+    if causes & {Because.PROMOTED, Because.FAILOVER}:
+        return refusals.unavailable(lacks, pinned=pinned, passes=True)
+    if causes == {Because.UNFIT}:
+        return refusals.unavailable(lacks, pinned=pinned, passes=False)
+    return refusals.incapable(lacks, pinned=pinned)
+
+
+_NONE: Final = Obstacle(Because.CAPABILITY, "cannot serve it")
 
 
 def _deadline_ms(received: RequestReceived, wished_ms: int) -> int:
@@ -145,244 +229,43 @@ def _deadline_ms(received: RequestReceived, wished_ms: int) -> int:
     return max(1, min(received.deadline_ms, wished_ms - received.waited_ms))
 
 
+# Why not ----------------------------------------------------------------------------------------------------
+
+
 def exclusions(
-    received: RequestReceived, chat: ChatRequest, book: Book, plan: RequestPlanned | PlanRefused
+    measured: Measured, decision: Decision | Refused, book: Book, outlook: Outlook = CLEAR
 ) -> tuple[Excluded, ...]:
-    """Why each backend that is not in `plan` is not. For people: `decide` does not pay for it."""
-    route = find_route(received, chat, book)
-    if isinstance(route, Refusal):
-        return tuple(
-            [Excluded(name, "the request was refused before a backend was looked for") for name in book.backends]
-        )
-    planned = plan.candidates if isinstance(plan, RequestPlanned) else ()
+    """Why each backend that does not serve does not. For people: `decide` does not pay for it."""
+    serve = decision.candidates if isinstance(decision, Decision) else ()
     return tuple(
         [
-            Excluded(one.name, _because(one, route, chat, book))
+            Excluded(one.name, _because(one, measured, decision, book, outlook))
             for one in book.backends.values()
-            if one.name not in planned
+            if one not in serve
         ]
     )
 
 
-def worst_case(one: Listed, chat: ChatRequest) -> NanoUsd:
-    """What a call may cost at most, as far as lengths can be known: what is reserved for it."""
-    cap = chat.output_cap or one.context_window or UNKNOWN_OUTPUT_CAP
-    return min(cost(one.price, chat.input_tokens, 0, cap * chat.choices), LARGEST_AMOUNT)
-
-
-def usual_output(category: str, chat: ChatRequest) -> int:
-    """Tokens that an answer of this category usually has, within the caller's cap. An estimate."""
-    usual = USUAL_OUTPUT[category]
-    return (min(usual, chat.output_cap) if chat.output_cap else usual) * chat.choices
-
-
-# What was asked for -----------------------------------------------------------------------------------------
-
-
-def find_route(received: RequestReceived, chat: ChatRequest, book: Book) -> Route | Refusal:
-    """Category, tier and pins of a request: aliases, then the name in `model`, the caller's word, the evidence."""
-    spelt = received.category or chat.wishes.category
-    category = _SPELLINGS.get(spelt, "") if spelt else ""
-    if spelt and not category:
-        return _unknown("category", spelt, CATEGORIES, said_in_header=bool(received.category))
-    asked_tier = received.tier or chat.wishes.tier
-    floor = book.rank.get(asked_tier, -1) if asked_tier else 0
-    if floor < 0:
-        return _unknown("tier", asked_tier, book.tiers, said_in_header=bool(received.tier))
-    priority = received.priority or chat.wishes.priority or "normal"
-    if priority not in PRIORITIES:
-        return _unknown("priority", priority, PRIORITIES, said_in_header=bool(received.priority))
-
-    model, aliased = _unalias(chat.model, book)
-    chosen_here = model in CHOOSE
-    pin = None
-    if not chosen_here:
-        if model in book.rank:
-            floor = max(floor, book.rank[model])
-            asked_tier = model
-        else:
-            pin = book.pins.get(model)
-            if pin is None:
-                return _unknown_model(chat.model, model, book)
-
-    verdict = Verdict(category, (), ()) if category else evidence.weigh(chat)
-    by_caller = ("caller",) if category else ()
-    category = verdict.category
-    service = received.service or chat.wishes.service or "default"
-    max_cost = received.max_cost_nano_usd if received.max_cost_nano_usd >= 0 else chat.wishes.max_cost_nano_usd
-    if pin is not None:
-        reasons = ("alias", pin.reason) if aliased else (pin.reason,)
-        tier = min([one.tier for one in pin.backends])
-        adapter = model if pin.reason == "lora" else ""
-        return Route(category, tier, 0, pin.backends, reasons, verdict, service, priority, max_cost, adapter)
-
-    tier = book.tier_of[category]
-    if model == CHEAP:
-        tier, by_caller = max(tier - 1, 0), ("caller",)
-    elif model == QUALITY:
-        tier, by_caller = min(tier + 1, len(book.tiers) - 1), ("caller",)
-    if asked_tier and floor >= tier:
-        tier, by_caller = floor, ("caller",)
-    reasons = (*by_caller, "category")
-    if aliased:
-        reasons = (*reasons, "alias") if chosen_here else ("alias", *reasons)
-    return Route(category, tier, floor, (), reasons, verdict, service, priority, max_cost)
-
-
-def _unalias(model: str, book: Book) -> tuple[str, bool]:
-    if len(model) <= _LONGEST_MODEL:
-        for alias in book.aliases:
-            if alias.matches(model):
-                return alias.target, True
-    return model, False
-
-
-# Who can serve it -------------------------------------------------------------------------------------------
-
-
-def _chain(route: Route, received: RequestReceived, chat: ChatRequest, book: Book) -> tuple[Listed, ...]:
-    """The route's tier, then upward, then downward to the floor; each tier by price. A pin allows its own alone."""
-    if route.only:
-        return _by_price(route.only, route, received, chat)
-    chain: list[Listed] = []
-    for tier in (*range(route.tier, len(book.tiers)), *range(route.tier - 1, route.floor - 1, -1)):
-        shelf = book.shelves[tier]
-        chain += shelf.backends if shelf.settled else _by_price(shelf.backends, route, received, chat)
-    return tuple(chain)
-
-
-def _by_price(
-    backends: tuple[Listed, ...], route: Route, received: RequestReceived, chat: ChatRequest
-) -> tuple[Listed, ...]:
-    """Cheapest first for this request; equals take turns by its id, so that a replay draws the same."""
-    if len(backends) == 1:
-        return backends
-    drawn = crc32(received.request_id.encode()) % len(backends)
-    sent, answered = chat.input_tokens, usual_output(route.category, chat)
-    return tuple(
-        sorted(
-            backends[drawn:] + backends[:drawn],
-            key=lambda one: sent * one.price.input + answered * one.price.output,
-        )
-    )
-
-
-def _able(chain: tuple[Listed, ...], chat: ChatRequest) -> tuple[Listed, ...]:
-    """Those that can serve. The caller's cap need fit into the window only where somebody has such a window."""
-    able = tuple([one for one in chain if not _lacks(one, chat)])
-    if not chat.output_cap:
-        return able
-    whole = chat.input_tokens + chat.output_cap
-    return tuple([one for one in able if not 0 < one.context_window < whole]) or able
-
-
-def _lacks(one: Listed, chat: ChatRequest) -> str:
-    if one.unfit:
-        return one.unfit
-    if chat.needs and one.capabilities is not None:
-        lacking = [need for need in chat.needs if need not in one.capabilities]
-        if lacking:
-            return f"lacks {' and '.join(lacking)}"
-    if 0 < one.context_window <= chat.input_tokens:
-        return f"its context window is {one.context_window} tokens, the request has about {chat.input_tokens}"
-    return ""
-
-
-def _affordable(able: tuple[Listed, ...], chat: ChatRequest, max_cost: NanoUsd) -> tuple[Listed, ...]:
-    if max_cost < 0:
-        return able
-    return tuple([one for one in able if worst_case(one, chat) <= max_cost])
-
-
-def _displaced_by(route: Route, chat: ChatRequest, chain: tuple[Listed, ...], able: tuple[Listed, ...]) -> str:
-    """Why the first candidate is of another tier than the route's."""
-    if any(one.tier == route.tier for one in able):
-        return "max_cost"
-    there = [one for one in chain if one.tier == route.tier]
-    for one in there:
-        if chat.needs and _lacks(one, chat).startswith("lacks"):
-            return "capability"
-    return "context" if any(one.context_window for one in there) else "capability"
-
-
-def _because(one: Listed, route: Route, chat: ChatRequest, book: Book) -> str:
+def _because(one: Listed, measured: Measured, decision: Decision | Refused, book: Book, outlook: Outlook) -> str:
+    route = decision.route
+    if route is _NO_ROUTE:
+        return "the request was refused before a backend was looked for"
     if route.only and one not in route.only:
         return f"the request is pinned to {', '.join([pinned.name for pinned in route.only])}"
-    lack = _lacks(one, chat)
-    if lack:
-        return lack
+    met = candidates.obstacle(one, measured, route, outlook)
+    if met is not None:
+        return met.told
+    if isinstance(decision, Decision) and decision.is_floored:
+        return f"the budget of {measured.service} is spent, and its floor is {book.tiers[decision.tier]}"
     if one.tier < route.floor:
         return f"its tier is below {book.tiers[route.floor]}, which the caller asked for"
-    if route.max_cost_nano_usd >= 0 and worst_case(one, chat) > route.max_cost_nano_usd:
-        return _price_sentence(one, chat, route)
+    cap = decision.output_cap if isinstance(decision, Decision) else 0
+    limit, cost = decision.limit_nano_usd, worst_case(one, measured, cap)
+    if 0 <= limit < cost:
+        if limit == measured.max_cost_nano_usd:
+            return refusals.above(cost, limit)
+        return f"may cost {decimal_usd(cost)} USD, the budget of {measured.service} has no room for it"
     return (
-        f"its context window is {one.context_window} tokens, the request has about {chat.input_tokens} "
-        f"and asks for up to {chat.output_cap} more"
+        f"its context window is {one.context_window} tokens, the request has about {measured.input_tokens} "
+        f"and asks for up to {measured.output_cap} more"
     )
-
-
-def _price_sentence(one: Listed, chat: ChatRequest, route: Route) -> str:
-    return (
-        f"may cost {decimal_usd(worst_case(one, chat))} USD, "
-        f"the request allows {decimal_usd(route.max_cost_nano_usd)}"
-    )
-
-
-# Refusals ---------------------------------------------------------------------------------------------------
-
-
-def _unknown(what: str, value: str, valid: tuple[str, ...], *, said_in_header: bool) -> Refusal:
-    param = f"X-Tierwise-{what.capitalize()}" if said_in_header else f"metadata.tierwise_{what}"
-    return Refusal(
-        400,
-        f"unknown_{what}",
-        f"There is no {what} {_short(value)}. Use one of: {', '.join(valid)}.",
-        param=param,
-    )
-
-
-def _unknown_model(asked: str, model: str, book: Book) -> Refusal:
-    alias = "" if asked == model else f" (what the alias for {_short(asked)} names)"
-    return Refusal(
-        404,
-        "model_not_found",
-        f"There is no model {_short(model)}{alias}. Use one of: {book.known_names}.",
-        param="model",
-    )
-
-
-def _incapable(chat: ChatRequest, route: Route, book: Book) -> Refusal:
-    asked = route.only or [one for one in book.backends.values() if one.tier >= route.floor]
-    lacks = "; ".join([f"{one.name}: {_lacks(one, chat)}" for one in asked[:20]])
-    pinned = " that `model` names" if route.only else ""
-    return Refusal(
-        400,
-        "no_capable_backend",
-        f"No backend{pinned} can serve this request ({lacks}). Change the request, or ask the operator for a backend "
-        "that can.",
-        param="model" if route.only else "",
-    )
-
-
-def _too_dear(able: tuple[Listed, ...], chat: ChatRequest, route: Route) -> Refusal:
-    cheapest = min(able, key=lambda one: worst_case(one, chat))
-    return Refusal(
-        402,
-        "max_cost_exceeded",
-        f"Every backend that can serve this request may cost more than it allows (the cheapest, {cheapest.name}, "
-        f"{_price_sentence(cheapest, chat, route)}). Raise X-Tierwise-Max-Cost-Usd, or lower max_tokens.",
-        type="insufficient_quota",
-        param="X-Tierwise-Max-Cost-Usd",
-        may_retry=False,
-    )
-
-
-def _short(value: str) -> str:
-    return repr(value if len(value) <= 100 else f"{value[:100]}…")
-
-
-def _cut(name: str) -> str:
-    """At most _MODEL_BYTES of a name, whole characters."""
-    if len(name) * 4 <= _MODEL_BYTES:
-        return name
-    return name.encode()[:_MODEL_BYTES].decode(errors="ignore")

@@ -8,10 +8,12 @@ from __future__ import annotations
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, TypeAlias
+from zlib import crc32
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from services.classifier import fields
 from shared.contracts import Refusal
 from shared.money import nano_usd
 
@@ -30,6 +32,8 @@ _LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body nam
 _DEAREST_USD: Final = 1_000_000_000
 _LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit is far shorter
 _CACHE_WORDS: Final = frozenset({"bypass", "no-store"})
+_OFF: Final = frozenset({b"null", b"false"})
+SESSION_CHARS: Final = 4096  # of either text that tells conversations apart; of a large one head.py keeps more
 
 
 class BadRequest(Exception):
@@ -66,13 +70,17 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int  # estimated: bytes of all texts, tools and schemas by four, and a rate an image
     output_cap: int  # 0: none. The larger of max_tokens and max_completion_tokens: a backend may heed either
     choices: int
-    messages: int
+    messages: int  # up to the last user turn
     needs: tuple[str, ...]  # of json_schema, tools, vision
     offers_tools: bool
     forces_tool: bool  # tool_choice names one function: the usual way to ask for a filled-in form
     streamed: bool
     usage_wanted: bool
     temperature_zero: bool
+    task_tokens: int = 0  # of input_tokens, those up to the last user turn: a tool's result does not change them
+    fields: int = 0  # those that some providers ignore, by fields.py
+    session: int = 0  # a hash of the system prompt and the first user turn; 0: a request of its own
+    tool_turn: bool = False  # its last message is not the user's
 
 
 def read(payload: bytes, body_bytes: int) -> ChatRequest:
@@ -167,6 +175,11 @@ class _Body(msgspec.Struct, gc=False):
     seed: int | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     metadata: _Metadata | None = None
+    logprobs: Raw | UnsetType = UNSET
+    logit_bias: Raw | UnsetType = UNSET
+    modalities: Raw | UnsetType = UNSET
+    parallel_tool_calls: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -179,6 +192,8 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
     uses_tools = False
     system: list[str] = []
     user: str | list[_Part] | None = ""
+    first_user: str | list[_Part] | None = None
+    task_messages = task_bytes = task_images = 0  # up to the last user turn
     for place, message in enumerate(messages):
         content = message.content
         role = message.role
@@ -202,6 +217,9 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
                     images += 1
         if role == "user":
             user = content
+            if first_user is None:
+                first_user = content
+            task_messages, task_bytes, task_images = place + 1, text_bytes, images
         elif role in {"system", "developer"}:
             system.append(_text(content))
         if message.tool_calls:
@@ -210,6 +228,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         elif role == "tool":
             uses_tools = True
 
+    turn_bytes = text_bytes  # of the messages; what is beside them belongs to the task
     needs: tuple[str, ...] = ()
     response_format = body.response_format
     # `json_object` is no json_schema: backends without grammars have it too, and the prompt must say JSON anyway.
@@ -228,23 +247,63 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         needs = (*needs, "vision")
 
     last = user if isinstance(user, str) else _text(user)
+    is_tool_turn = 0 < task_messages < len(messages)
+    session = 0
+    if offers_tools or len(system) + 1 < len(messages):
+        session = _session(system, first_user)
+    input_tokens = _tokens(text_bytes, len(messages), images)
     return ChatRequest(
         body.model or "",
         NO_WISHES if body.metadata is None else _wishes(body.metadata),
         _ends("\n".join(system), SYSTEM_HEAD, SYSTEM_TAIL) if system else "",
         _ends(last, USER_HEAD, USER_TAIL),
         len(last),
-        -(-text_bytes // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_IMAGE * images,
+        input_tokens,
         max(body.max_tokens or 0, body.max_completion_tokens or 0),
         body.n or 1,
-        len(messages),
+        task_messages or len(messages),
         needs,
         offers_tools,
         isinstance(body.tool_choice, _ToolChoice) and body.tool_choice.function is not None,
         bool(body.stream),
         bool(body.stream and body.stream_options and body.stream_options.include_usage),
         body.temperature == 0,
+        _tokens(task_bytes + text_bytes - turn_bytes, task_messages, task_images) if is_tool_turn else input_tokens,
+        _fields(body, offers_tools=offers_tools),
+        session,
+        is_tool_turn,
     )
+
+
+def _tokens(text_bytes: int, messages: int, images: int) -> int:
+    return -(-text_bytes // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages + TOKENS_PER_IMAGE * images
+
+
+def _session(system: list[str], first_user: str | list[_Part] | None) -> int:
+    """What every turn of a conversation begins with, tool turns included: so its model's cache stays warm."""
+    beginning = "\n".join(system)[:SESSION_CHARS] + "\n" + _text(first_user)[:SESSION_CHARS]
+    return crc32(beginning.encode()) or 1
+
+
+def _fields(body: _Body, *, offers_tools: bool) -> int:
+    found = 0
+    if body.n is not None and body.n > 1:
+        found |= fields.N
+    if body.seed is not None:
+        found |= fields.SEED
+    if offers_tools and body.tool_choice is not None and body.tool_choice != "auto":
+        found |= fields.TOOL_CHOICE
+    if body.logprobs is not UNSET and bytes(body.logprobs) not in _OFF:
+        found |= fields.LOGPROBS
+    if body.logit_bias is not UNSET and bytes(body.logit_bias) != b"null":
+        found |= fields.LOGIT_BIAS
+    if body.modalities is not UNSET and b'"audio"' in bytes(body.modalities):
+        found |= fields.AUDIO
+    if body.parallel_tool_calls is not UNSET and bytes(body.parallel_tool_calls) == b"false":
+        found |= fields.PARALLEL_TOOL_CALLS
+    if body.web_search_options is not UNSET and bytes(body.web_search_options) != b"null":
+        found |= fields.WEB_SEARCH
+    return found
 
 
 def _text(content: str | list[_Part] | None) -> str:

@@ -64,6 +64,11 @@ class _Outline(msgspec.Struct, gc=False, omit_defaults=True):
     seed: Raw | UnsetType = UNSET
     n: Raw | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
+    logprobs: Raw | UnsetType = UNSET
+    logit_bias: Raw | UnsetType = UNSET
+    modalities: Raw | UnsetType = UNSET
+    parallel_tool_calls: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
     # Of a message, a part, a tool, a format, a choice.
     role: Raw | UnsetType = UNSET
     content: Raw | UnsetType = UNSET

@@ -12,6 +12,7 @@ from msgspec import Raw
 from shared import contracts
 from shared.contracts import (
     AnswerHead,
+    Answered,
     AttemptUsage,
     Beat,
     BodyWanted,
@@ -19,9 +20,11 @@ from shared.contracts import (
     ClaimAsked,
     Claimed,
     CreditGranted,
+    ExplainRequested,
     Features,
     PlanRefused,
     Refusal,
+    RequestAsked,
     RequestPlanned,
     RequestReceived,
     RequestUsage,
@@ -33,11 +36,12 @@ GOLDEN = Path(__file__).parent / "golden"
 ID = "req_0123456789ab0000002a"
 DECIDED_BY = Features(("asks_to_classify",), (0, 0, 80, 0, 0, 10), "auto", 120, 200, ("json_schema",), 2, True, True)
 FEATURES = Raw(encode(DECIDED_BY))
+FIRST_FEATURES = Raw(msgspec.msgpack.encode(msgspec.msgpack.decode(FEATURES)[:9]))  # as they were before `replay`
 REFUSAL = Refusal(404, "model_not_found", "there is no model 'x'", param="model")
 ATTEMPT = AttemptUsage(1, "small-1", 1_795_406_162_000_000, "answered", 200, 120, 20, 50, "reported", 1_230, 41.5)
 USAGE = RequestUsage(
     ID, 0, 1_795_406_161_999_000, "billing", "normal", "classification", "small", "small-1", "qwen-9b", "category",
-    "miss", 200, 120, 20, 50, "reported", 42.0, -1.0, 1_230, 98_000, 7, "", 5_000, FEATURES, (ATTEMPT,),
+    "miss", 200, 120, 20, 50, "reported", 42.0, -1.0, 1_230, 98_000, 7, "", 5_000, FIRST_FEATURES, (ATTEMPT,),
 )  # fmt: skip
 
 EVENTS = [
@@ -47,7 +51,7 @@ EVENTS = [
     PlanRefused(REFUSAL, 0, "general", "large", ("category",), 7),
     RequestPlanned(
         ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596, False, 0, 7, "classification", "small",
-        ("category",), ("small-1", "large-1"), "large-1", True, False, 120, 5_000, "", 0, "", FEATURES,
+        ("category",), ("small-1", "large-1"), "large-1", True, False, 120, 5_000, "", 0, "", FIRST_FEATURES,
     ),
     AnswerHead(
         200, "application/json", 643, "classification", "small", "small-1", "qwen-9b", ("category",), 1, 7, 1_230,
@@ -60,17 +64,50 @@ EVENTS = [
     ClaimAsked("req_0123456789ab"),
     Claimed("dispatcher-0123456789ab", (ID,)),
     UsageRecorded("dispatcher-0123456789ab.1", (USAGE,)),
+    Answered(REFUSAL),
+    ExplainRequested(RequestReceived(ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596)),
+    RequestAsked(ID),
+]  # fmt: skip
+
+# What has grown since: its second payload.
+REPLAYED_BY = Features(
+    ("asks_to_classify",), (0, 0, 80, 0, 0, 10), "auto", 120, 200, ("json_schema",), 2, True, True,
+    True, "large", 5_000_000, 2, 90, 5, 3_735_928_559, True, (2**63 + 7,), ("small", "small-1"),
+)  # fmt: skip
+GROWN = [
+    RequestReceived(
+        ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596, False, 0, "code", "large", 9, "", 0,
+        (("x-team", "search"),),
+    ),
+    msgspec.structs.replace(EVENTS[2], features=Raw(encode(REPLAYED_BY)), model="sdr"),
+    UsageRecorded(
+        "dispatcher-0123456789ab.2", (msgspec.structs.replace(USAGE, features=Raw(encode(REPLAYED_BY))),)
+    ),
 ]  # fmt: skip
 
 
-def golden(event: contracts.Hot) -> Path:
-    return GOLDEN / f"{type(event).__name__}.1.hex"
+PAYLOADS = [(event, 1) for event in EVENTS] + [(event, 2) for event in GROWN]
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_the_golden_payload_still_means_the_same(event):
-    payload = bytes.fromhex(golden(event).read_text())
+def golden(event: contracts.Hot, number: int) -> Path:
+    return GOLDEN / f"{type(event).__name__}.{number}.hex"
+
+
+@pytest.mark.parametrize(("event", "number"), PAYLOADS, ids=lambda each: getattr(type(each), "__name__", each))
+def test_the_golden_payload_still_means_the_same(event, number):
+    payload = bytes.fromhex(golden(event, number).read_text())
     assert msgspec.msgpack.decode(payload, type=type(event)) == event
+
+
+def test_the_features_of_yesterday_are_read_with_what_they_did_not_say():
+    features = msgspec.msgpack.decode(FIRST_FEATURES, type=Features)
+    assert features == DECIDED_BY
+    assert (features.category_said, features.max_cost_nano_usd, features.choices, features.session) == (
+        False,
+        -1,
+        1,
+        0,
+    )
 
 
 def test_every_event_has_a_golden_payload():
@@ -79,7 +116,7 @@ def test_every_event_has_a_golden_payload():
         for value in vars(contracts).values()
         if isinstance(value, type) and issubclass(value, contracts.Hot) and value is not contracts.Hot
     }
-    parts_of_others = {Refusal, Features, RequestUsage, AttemptUsage}
+    parts_of_others = {Refusal, Features, RequestUsage, AttemptUsage, contracts.LedgerAsked}
     assert events - parts_of_others == {type(event) for event in EVENTS}
 
 
@@ -112,11 +149,11 @@ def test_a_packed_event_that_is_cut_short_is_refused(cut):
 
 
 def test_recorded_features_stay_small():
-    assert len(contracts.encode(FEATURES)) <= 300
+    assert len(contracts.encode(REPLAYED_BY)) <= 300
 
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for event in EVENTS:
-        if not golden(event).exists():
-            golden(event).write_text(contracts.encode(event).hex() + "\n")
+    for event, number in PAYLOADS:
+        if not golden(event, number).exists():
+            golden(event, number).write_text(contracts.encode(event).hex() + "\n")

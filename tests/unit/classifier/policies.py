@@ -7,8 +7,10 @@ from typing import Any
 
 from services.classifier import core, features
 from services.classifier.book import Book, compile_policy
+from services.classifier.measured import Measured, measure
+from services.classifier.outlook import CLEAR, Outlook
 from shared import policy
-from shared.contracts import PlanRefused, RequestPlanned, RequestReceived
+from shared.contracts import PlanRefused, Refusal, RequestPlanned, RequestReceived
 
 BACKENDS: dict[str, dict[str, Any]] = {
     "small-1": {
@@ -95,5 +97,18 @@ def refused(answer: RequestPlanned | PlanRefused) -> PlanRefused:
     return answer
 
 
-def plan(asked: features.ChatRequest, by: Book, **fields: Any) -> RequestPlanned:
-    return planned(core.decide(received(**fields), asked, by))
+def measured(got: RequestReceived, asked: features.ChatRequest) -> Measured:
+    came = measure(got, asked)
+    assert not isinstance(came, Refusal), came
+    return came[0]
+
+
+def excluded_from(
+    got: RequestReceived, asked: features.ChatRequest, by: Book, outlook: Outlook = CLEAR
+) -> tuple[core.Excluded, ...]:
+    came = measured(got, asked)
+    return core.exclusions(came, core.decide_measured(came, by, outlook), by, outlook)
+
+
+def plan(asked: features.ChatRequest, by: Book, outlook: Outlook = CLEAR, **fields: Any) -> RequestPlanned:
+    return planned(core.decide(received(**fields), asked, by, outlook))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.classifier import core
+from services.classifier import core, evidence
 from services.classifier.book import compile_policy
 from shared import policy
 from shared.contracts import Features, PlanRefused, RequestPlanned, encode
-from tests.unit.classifier.policies import BACKENDS, book, chat, plan, received, refused
+from tests.unit.classifier.policies import BACKENDS, book, chat, excluded_from, measured, plan, received, refused
 
 BOOK = book()
 decode_features = msgspec.msgpack.Decoder(Features).decode
@@ -279,7 +279,8 @@ def test_a_backend_without_a_price_is_sent_nothing() -> None:
     by = compile_policy(policy.from_tree(tree, {}), 1)
     made = plan(chat(), by)
     assert made.candidates == ("local",)
-    (excluded,) = core.exclusions(received(), chat(), by, made)
+    (excluded,) = excluded_from(received(), chat(), by)
+    assert made.candidates == ("local",)
     assert (excluded.backend, "price" in excluded.because) == ("hosted", True)
 
 
@@ -325,10 +326,13 @@ def test_every_decision_is_sound_and_explained(fields: dict[str, Any], head: dic
     asked, got = chat(**fields), received(**head)
     answer = core.decide(got, asked, by)
     assert answer == core.decide(got, asked, by)
-    left_out = core.exclusions(got, asked, by, answer)
+    if isinstance(answer, PlanRefused) and answer.refusal.code.startswith("unknown_"):
+        assert answer.refusal.status == 400
+        return
+    left_out = excluded_from(got, asked, by)
     assert all(one.because for one in left_out)
     if isinstance(answer, PlanRefused):
-        assert answer.refusal.status in {400, 402, 404}
+        assert answer.refusal.status in {400, 402, 404, 503}
         assert {one.backend for one in left_out} == set(BACKENDS)
         return
     assert isinstance(answer, RequestPlanned)
@@ -341,11 +345,11 @@ def test_every_decision_is_sound_and_explained(fields: dict[str, Any], head: dic
         assert backend.capabilities is None or backend.capabilities.issuperset(asked.needs)
         assert not 0 < backend.context_window <= asked.input_tokens
         if got.max_cost_nano_usd >= 0:
-            assert core.worst_case(backend, asked) <= got.max_cost_nano_usd
+            assert core.worst_case(backend, measured(got, asked), answer.output_cap) <= got.max_cost_nano_usd
 
 
 def test_the_largest_features_are_300_bytes_at_most() -> None:
-    everything = " ".join(phrase for cue in core.evidence.CUES for phrase in cue.phrases[:1])
+    everything = " ".join(phrase for cue in evidence.CUES for phrase in cue.phrases[:1])
     content = [{"type": "text", "text": everything}, {"type": "image_url", "image_url": {"url": "data:,"}}]
     asked = chat(
         model="\U0001f600" * 60,
@@ -358,7 +362,7 @@ def test_the_largest_features_are_300_bytes_at_most() -> None:
     )
     by = book({"cloud-1": {**BACKENDS["cloud-1"], "context_window": 0}}, aliases={"*": "auto"}, categories={})
     measured = decode_features(plan(asked, by).features)
-    assert len(measured.evidence) == core.evidence.LONGEST_EVIDENCE
+    assert len(measured.evidence) == evidence.LONGEST_EVIDENCE
     assert len(encode(measured)) <= 300
 
 

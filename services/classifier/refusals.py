@@ -1,0 +1,101 @@
+"""The classifier's no, in words for the caller: what is wrong, what would be right. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from shared.contracts import Refusal
+from shared.money import NanoUsd, decimal_usd
+
+if TYPE_CHECKING:
+    from services.classifier.outlook import Purse
+
+_MOST_TOLD: Final = 20  # backends; a policy may have thousands
+OPERATORS_TIME_S: Final = 30  # to mend what only an operator can
+MOMENT_S: Final = 1
+
+
+def unknown(what: str, value: str, valid: Sequence[str], *, said_in_header: bool) -> Refusal:
+    param = f"X-Tierwise-{what.capitalize()}" if said_in_header else f"metadata.tierwise_{what}"
+    return Refusal(
+        400,
+        f"unknown_{what}",
+        f"There is no {what} {_short(value)}. Use one of: {', '.join(valid)}.",
+        param=param,
+    )
+
+
+def unknown_model(asked: str, model: str, known_names: str) -> Refusal:
+    alias = "" if asked == model else f" (what the alias for {_short(asked)} names)"
+    return Refusal(
+        404,
+        "model_not_found",
+        f"There is no model {_short(model)}{alias}. Use one of: {known_names}.",
+        param="model",
+    )
+
+
+def incapable(lacks: Sequence[tuple[str, str]], *, pinned: bool) -> Refusal:
+    """The request is the reason: `lacks` has each backend that was looked at, and what stands against it."""
+    return Refusal(
+        400,
+        "no_capable_backend",
+        f"No backend{_pinned(pinned)} can serve this request ({_told(lacks)}). Change the request, or ask the operator "
+        "for a backend that can.",
+        param="model" if pinned else "",
+    )
+
+
+def unavailable(lacks: Sequence[tuple[str, str]], *, pinned: bool, passes: bool) -> Refusal:
+    """The operator's or the moment's reason; the latter `passes`."""
+    what = "Try again in a moment" if passes else "The operator must change the policy"
+    return Refusal(
+        503,
+        "no_backend_available",
+        f"No backend{_pinned(pinned)} is there for this request now ({_told(lacks)}). {what}.",
+        "server_error",
+        retry_after_s=MOMENT_S if passes else OPERATORS_TIME_S,
+    )
+
+
+def too_dear(cheapest: str, worst_case: NanoUsd, limit: NanoUsd) -> Refusal:
+    return Refusal(
+        402,
+        "max_cost_exceeded",
+        f"Every backend that can serve this request may cost more than it allows (the cheapest, {cheapest}, "
+        f"{above(worst_case, limit)}). Raise X-Tierwise-Max-Cost-Usd, or lower max_tokens.",
+        type="insufficient_quota",
+        param="X-Tierwise-Max-Cost-Usd",
+        may_retry=False,
+    )
+
+
+def exhausted(service: str, purse: Purse, because: str) -> Refusal:
+    """The budget has no room; `because` is why there is no cheaper answer."""
+    resets = f", and begins anew at {purse.resets_at}" if purse.resets_at else ""
+    return Refusal(
+        402,
+        "budget_exhausted",
+        f"The budget of service {_short(service)} has no room for this request: {decimal_usd(purse.spent_nano_usd)} USD "
+        f"are spent and {decimal_usd(purse.reserved_nano_usd)} reserved of {decimal_usd(purse.limit_nano_usd)}{resets}; "
+        f"{because}.",
+        type="insufficient_quota",
+        may_retry=False,
+    )
+
+
+def above(worst_case: NanoUsd, limit: NanoUsd) -> str:
+    return f"may cost {decimal_usd(worst_case)} USD, the request allows {decimal_usd(limit)}"
+
+
+def _told(lacks: Sequence[tuple[str, str]]) -> str:
+    return "; ".join([f"{name}: {lack}" for name, lack in lacks[:_MOST_TOLD]])
+
+
+def _pinned(pinned: bool) -> str:  # noqa: FBT001  # the whole of its meaning
+    return " that `model` names" if pinned else ""
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 100 else f"{value[:100]}…")
