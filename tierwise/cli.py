@@ -110,3 +110,21 @@ def init(
     clients = tuple(name for name, wanted in asked.items() if wanted)
     options = Options(output=output, probes=tuple(probe or ()), reference=reference, force=force, clients=clients)
     raise typer.Exit(run(options))
+
+
+@app.command()
+def explain(
+    *,
+    file: Annotated[Path, typer.Argument(help="A chat request as JSON; - reads it from stdin.")] = Path("-"),
+    config: Annotated[
+        Path | None, typer.Option(help="The config; else TIERWISE_CONFIG, else ./tierwise.yaml.")
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One request a line in, one decision a line out.")] = False,
+) -> None:
+    """Say how a chat request would be decided, and why. Nothing is called, nothing spent.
+
+    Example: echo '{"messages": [{"role": "user", "content": "Classify this ticket."}]}' | tierwise explain
+    """
+    from tierwise.explain import run
+
+    raise typer.Exit(run(file, config, jsonl=jsonl))

@@ -1,8 +1,8 @@
 """Who may serve a request, in which order, and why another may not. Pure.
 
-Within a tier price comes first. Equal prices: of a conversation always the same one (its KV cache is warm, and a tool's
-result comes back to the model that asked for it); else of two that are drawn the one with less to do. Draws come from
-hashes of what is recorded, so that every classifier and every replay draws the same.
+Within a tier price comes first. Of equals, a conversation always gets the same one (its KV cache is warm, and a
+tool's result comes back to the model that asked for it); all else gets of two that are drawn the one with less to do.
+Draws come from hashes of what is recorded, so that every classifier and every replay draws the same.
 """
 
 from __future__ import annotations

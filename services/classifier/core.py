@@ -1,8 +1,8 @@
 """Which backends may answer this request, in which order, and why? Pure: no clock, no network, no settings.
 
-In the order of a decision: what the request is (measured.py), where that begins (route.py), who can serve it, cheapest
-first (candidates.py), and what it may cost. Precedence, once: pin, capability, budget, promotion, the caller's floor,
-rule, category. docs/decisions/0009-the-decision.md tells why.
+In the order of a decision: what the request is (measured.py), where that begins (route.py), who can serve it,
+cheapest first (candidates.py), and what it may cost. Precedence, once: pin, capability, budget, promotion, the
+caller's floor, rule, category. docs/decisions/0009-the-decision.md tells why.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ __all__ = [
     "worst_case",
 ]
 
+BEFORE_ALL: Final = "the request was refused before a backend was looked for"
 _NO_ROUTE: Final = Route(0, 0, ())
 
 
@@ -170,7 +171,7 @@ def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) ->
 def _floored(
     asked: Listed, measured: Measured, route: Route, book: Book, outlook: Outlook, purse: Purse
 ) -> Decision | Refused:
-    """The budget is spent: its floor, or the cheapest tier that can serve, if that is cheaper than what was asked for.
+    """The budget is spent: its floor, else the cheapest tier that can serve; if that is cheaper than what was asked.
 
     Stronger than promotions, rules and the caller's floor; not than a pin, a capability, or what the caller allows.
     """
@@ -194,7 +195,7 @@ def _floored(
         return Decision(
             route, tier, ("budget_downgrade", *route.reasons), fitting, reserved, cap, limit, is_floored=True
         )
-    because = "and no tier that it may fall back to is cheaper than what was asked for"
+    because = "no tier that it may fall back to is cheaper than what was asked for"
     return Refused(refusals.exhausted(measured.service, purse, because), route, 0)
 
 
@@ -249,7 +250,7 @@ def exclusions(
 def _because(one: Listed, measured: Measured, decision: Decision | Refused, book: Book, outlook: Outlook) -> str:
     route = decision.route
     if route is _NO_ROUTE:
-        return "the request was refused before a backend was looked for"
+        return BEFORE_ALL
     if route.only and one not in route.only:
         return f"the request is pinned to {', '.join([pinned.name for pinned in route.only])}"
     met = candidates.obstacle(one, measured, route, outlook)

@@ -1,4 +1,4 @@
-"""What a classifier knows of the moment: quality, health, load, adapters, budgets. Values; who keeps them is elsewhere.
+"""What a classifier knows of the moment: quality, health, load, adapters, budgets. Values; others keep them.
 
 All of it is an argument of the decision. `CLEAR` is a moment of which nothing is known that matters.
 """

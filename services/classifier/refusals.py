@@ -41,8 +41,8 @@ def incapable(lacks: Sequence[tuple[str, str]], *, pinned: bool) -> Refusal:
     return Refusal(
         400,
         "no_capable_backend",
-        f"No backend{_pinned(pinned)} can serve this request ({_told(lacks)}). Change the request, or ask the operator "
-        "for a backend that can.",
+        f"No backend{_pinned(pinned)} can serve this request ({_told(lacks)}). Change the request, or ask the "
+        "operator for a backend that can.",
         param="model" if pinned else "",
     )
 
@@ -73,13 +73,13 @@ def too_dear(cheapest: str, worst_case: NanoUsd, limit: NanoUsd) -> Refusal:
 
 def exhausted(service: str, purse: Purse, because: str) -> Refusal:
     """The budget has no room; `because` is why there is no cheaper answer."""
-    resets = f", and begins anew at {purse.resets_at}" if purse.resets_at else ""
+    resets = f", and it begins anew at {purse.resets_at}" if purse.resets_at else ""
+    spent, reserved = decimal_usd(purse.spent_nano_usd), decimal_usd(purse.reserved_nano_usd)
     return Refusal(
         402,
         "budget_exhausted",
-        f"The budget of service {_short(service)} has no room for this request: {decimal_usd(purse.spent_nano_usd)} USD "
-        f"are spent and {decimal_usd(purse.reserved_nano_usd)} reserved of {decimal_usd(purse.limit_nano_usd)}{resets}; "
-        f"{because}.",
+        f"The budget of service {_short(service)} has no room for this request: {spent} USD are spent and {reserved} "
+        f"reserved of {decimal_usd(purse.limit_nano_usd)}{resets}; {because}.",
         type="insufficient_quota",
         may_retry=False,
     )

@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from services.ingress.api import CurrentPolicy, build_api
+from services.ingress.api_decisions import decisions
 from services.ingress.api_policy import policy_routes
 from services.ingress.calls import Calls
 from services.ingress.cors import Cors
@@ -19,6 +20,7 @@ from services.ingress.fast import protocol_for
 from services.ingress.leadership import Leadership
 from services.ingress.metrics import Counts
 from services.ingress.publisher import Publisher
+from services.ingress.questions import Questions
 from services.ingress.settings import Settings
 from shared.hot_service import HotService, hot_service
 from shared.ops import Readiness
@@ -47,7 +49,8 @@ async def serve() -> None:
         counts = Counts()
         service.registry.register(counts)
         door = ChatDoor(ingress_id)
-        routers = (policy_routes(current, door.mint),)
+        questions = Questions()
+        routers = (policy_routes(current, door.mint), decisions(door, questions))
         api = Cors(
             build_api(current, service.readiness, service.registry, door.mint, *routers),
             lambda: door.server.cors_origins,
@@ -67,6 +70,7 @@ async def serve() -> None:
         )
         async with _answering(Server(config), service):
             bus = await service.connect()
+            questions.client = bus.client
 
             def on_policy(policy: Policy, version: int) -> None:
                 current.set(policy, version, watch.since)

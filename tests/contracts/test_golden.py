@@ -11,8 +11,8 @@ from msgspec import Raw
 
 from shared import contracts
 from shared.contracts import (
-    AnswerHead,
     Answered,
+    AnswerHead,
     AttemptUsage,
     Beat,
     BodyWanted,

@@ -15,7 +15,14 @@ from services.ingress import errors
 from services.ingress.calls import Call, Caller, Calls
 from services.ingress.head import BadBody, cut
 from services.ingress.heads import Headers
-from shared.contracts import INGRESS_ID_LENGTH, MAX_INLINE_BYTES, PRIORITIES, Refusal, RequestReceived
+from shared.contracts import (
+    CREDENTIAL_HEADERS,
+    INGRESS_ID_LENGTH,
+    MAX_INLINE_BYTES,
+    PRIORITIES,
+    Refusal,
+    RequestReceived,
+)
 from shared.money import nano_usd
 from shared.policy import Policy, Server
 
@@ -23,6 +30,8 @@ PATH: Final = b"/v1/chat/completions"
 LONGEST_DEADLINE_MS: Final = 10**12  # as the header may say it; the policy has the last word
 ONCE: Final = b"idempotency-key"
 MAX_NAME: Final = 128  # characters of a service's name
+MAX_RULED: Final = 8  # names of headers that rules look at: each is nine bytes of a record's features
+MAX_RULED_VALUE: Final = 1024  # characters
 CACHE_WORDS: Final = frozenset(("bypass", "no-store"))
 _PRIORITY_NAMES: Final = ", ".join(PRIORITIES)
 # 32 letters and digits that nobody mistakes for one another; 12 of them are 60 bits.
@@ -51,6 +60,7 @@ class Asked:
         "cache",
         "category",
         "deadline_ms",
+        "headers",
         "max_cost_nano_usd",
         "once",
         "priority",
@@ -64,6 +74,7 @@ class Asked:
         self.deadline_ms = LONGEST_DEADLINE_MS
         self.max_cost_nano_usd = -1
         self.once = False  # named an Idempotency-Key: never sent a second time
+        self.headers: Headers = []  # all of them: which ones rules name may change while the connection lasts
         self.refusal: Refusal | None = None  # where a header means nothing
 
 
@@ -75,10 +86,12 @@ class ChatDoor:
         self._minted = 0
         self.calls: Calls | None = None
         self._uncounted: Counter[int] = Counter()
+        self._ruled: frozenset[bytes] = frozenset()  # headers that rules name, in lower case
         self._take(Server())
 
     def on_policy(self, policy: Policy) -> None:
         self._take(policy.server)
+        self._ruled = ruled_headers(policy)
 
     def _take(self, server: Server) -> None:
         self.server = server
@@ -115,7 +128,7 @@ class ChatDoor:
         if asked.refusal is not None:
             return asked.refusal
         size = len(body)
-        received = self._received(call.request_id, asked, size)
+        received = self.received(call.request_id, asked, size)
         if size > MAX_INLINE_BYTES:
             try:
                 inline = cut(body)
@@ -127,7 +140,7 @@ class ChatDoor:
         call.once = asked.once
         return calls.send(call, received, inline)
 
-    def _received(self, request_id: str, asked: Asked, body_bytes: int) -> RequestReceived:
+    def received(self, request_id: str, asked: Asked, body_bytes: int) -> RequestReceived:
         return RequestReceived(
             request_id,
             time.time_ns() // 1000,
@@ -142,12 +155,31 @@ class ChatDoor:
             asked.tier,
             asked.max_cost_nano_usd,
             asked.cache,
+            0,
+            _of_rules(asked.headers, self._ruled) if self._ruled else (),
         )
+
+
+def ruled_headers(policy: Policy) -> frozenset[bytes]:
+    """Those that rules look at, but for keys: nothing that opens a door goes further than this one."""
+    named = {name.lower() for rule in policy.rules for name in rule.when.headers} - CREDENTIAL_HEADERS
+    return frozenset([name.encode("latin-1", "replace") for name in sorted(named)[:MAX_RULED]])
+
+
+def _of_rules(headers: Headers, ruled: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
+    """The first of each name, as far as a rule's value may reach."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.lower()
+        if name in ruled:
+            found.setdefault(name.decode("latin-1"), raw_value.decode("latin-1").strip()[:MAX_RULED_VALUE])
+    return tuple(found.items())
 
 
 def read(headers: Headers) -> Asked:
     """What they ask of Tierwise; the first that means nothing is refused by its name."""
     asked = Asked()
+    asked.headers = headers
     try:
         for raw_name, raw_value in headers:
             if raw_name[:2] in {b"X-", b"x-"}:

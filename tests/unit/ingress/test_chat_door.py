@@ -15,7 +15,7 @@ def door():
 def received(door, *headers, body_bytes=10):
     asked = chat.read(list(headers))
     assert asked.refusal is None
-    return door._received("req_0123456789ab00000001", asked, body_bytes)
+    return door.received("req_0123456789ab00000001", asked, body_bytes)
 
 
 def test_without_headers_nothing_is_said_that_the_body_might_say(door):
