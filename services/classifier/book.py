@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from fnmatch import translate
 from functools import reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import or_
 from typing import Final
 
@@ -38,7 +38,9 @@ class Shelf(msgspec.Struct, frozen=True):
     """A tier's backends that can be sent anything at all, cheapest first."""
 
     backends: tuple[Listed, ...]
-    settled: bool  # in this order for every request: no two alike, and none cheap to ask but dear to hear
+    # The same in groups of equal price, where that is their order for every request: none is cheap to ask but dear to
+    # hear. Else nothing, and each request is counted.
+    groups: tuple[tuple[Listed, ...], ...] = ()
 
 
 class Pin(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ def _chains(shelves: tuple[Shelf, ...]) -> dict[tuple[int, int], tuple[Listed, .
     for tier in range(len(shelves)):
         for floor in range(tier + 1):
             passed = [shelves[place] for place in (*range(tier, len(shelves)), *range(tier - 1, floor - 1, -1))]
-            if all(shelf.settled for shelf in passed):
+            if all(len(shelf.groups) == len(shelf.backends) for shelf in passed):
                 chains[tier, floor] = tuple([one for shelf in passed for one in shelf.backends])
     return chains
 
@@ -159,11 +161,14 @@ def _pins(policy: Policy, listed: dict[str, Listed]) -> dict[str, Pin]:
 
 
 def _shelf(backends: list[Listed]) -> Shelf:
-    ordered = sorted(backends, key=lambda one: (one.price.input, one.price.output))
-    settled = all(
-        cheap.price != dear.price and cheap.price.output <= dear.price.output for cheap, dear in pairwise(ordered)
-    )
-    return Shelf(tuple(ordered), settled)
+    ordered = sorted(backends, key=_input_and_output)
+    if any(cheap.price.output > dear.price.output for cheap, dear in pairwise(ordered)):
+        return Shelf(tuple(ordered))
+    return Shelf(tuple(ordered), tuple([tuple(group) for _, group in groupby(ordered, _input_and_output)]))
+
+
+def _input_and_output(one: Listed) -> tuple[int, int]:
+    return one.price.input, one.price.output
 
 
 def _dearest(backends: list[Listed]) -> Listed:

@@ -7,6 +7,7 @@ Draws come from hashes of what is recorded, so that every classifier and every r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 from zlib import crc32
@@ -14,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from services.classifier import fields
-from services.classifier.book import Book
+from services.classifier.book import Book, Shelf
 from services.classifier.listed import Listed, cap_within, usual_price, worst_case
 from services.classifier.measured import Measured
 from services.classifier.outlook import ADAPTER_FULL, ADAPTER_HAS_ROOM, Outlook
@@ -51,17 +52,26 @@ def chain(route: Route, measured: Measured, book: Book, outlook: Outlook) -> tup
     if known is None:
         gathered: list[Listed] = []
         for tier in (*range(route.tier, len(book.tiers)), *range(route.tier - 1, route.floor - 1, -1)):
-            shelf = book.shelves[tier]
-            gathered += shelf.backends if shelf.settled else in_order(shelf.backends, "", measured, outlook)
+            gathered += of_tier(book.shelves[tier], measured, outlook)
         known = tuple(gathered)
     if route.first:
         return (*route.first, *[one for one in known if one not in route.first])
     return known
 
 
+def of_tier(shelf: Shelf, measured: Measured, outlook: Outlook) -> Sequence[Listed]:
+    """A tier's, cheapest first for this request."""
+    if not shelf.groups:
+        return in_order(shelf.backends, "", measured, outlook)
+    ordered: list[Listed] = []
+    for equals in shelf.groups:
+        ordered += equals if len(equals) == 1 else _drawn(equals, measured, outlook)
+    return ordered
+
+
 def in_order(backends: tuple[Listed, ...], adapter: str, measured: Measured, outlook: Outlook) -> tuple[Listed, ...]:
     """Cheapest first for this request; where an adapter is asked for, those whose slots are full come last."""
-    if len(backends) == 1:
+    if len(backends) <= 1:
         return backends
     priced: dict[tuple[bool, int, float], list[Listed]] = {}
     for one in backends:
@@ -70,18 +80,18 @@ def in_order(backends: tuple[Listed, ...], adapter: str, measured: Measured, out
     ordered: list[Listed] = []
     for key in sorted(priced):
         equals = priced[key]
-        ordered += equals if len(equals) == 1 else _drawn(equals, measured, outlook)
+        ordered += equals if len(equals) == 1 else _drawn(tuple(equals), measured, outlook)
     return tuple(ordered)
 
 
-def _drawn(equals: list[Listed], measured: Measured, outlook: Outlook) -> list[Listed]:
+def _drawn(equals: tuple[Listed, ...], measured: Measured, outlook: Outlook) -> list[Listed]:
     if measured.session:
         # The highest of hashes: who is left out, or new, moves no other conversation.
         seed = measured.session.to_bytes(4, "big")
         return sorted(equals, key=lambda one: crc32(seed + one.name.encode()))
     number = crc32(measured.request_id.encode())
     place = number % len(equals)
-    ordered = equals[place:] + equals[:place]
+    ordered = [*equals[place:], *equals[:place]]
     if outlook.load:
         other = 1 + number // len(equals) % (len(equals) - 1)
         if outlook.load.get(ordered[other].name, 0.0) < outlook.load.get(ordered[0].name, 0.0):

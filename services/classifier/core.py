@@ -15,23 +15,12 @@ from services.classifier import candidates, refusals
 from services.classifier.book import Book
 from services.classifier.candidates import Because, Obstacle
 from services.classifier.features import ChatRequest
-from services.classifier.listed import LARGEST_AMOUNT, Listed, usual_price, worst_case
+from services.classifier.listed import Listed, usual_price, worst_case
 from services.classifier.measured import Measured, measure, record
 from services.classifier.outlook import CLEAR, Outlook, Purse
 from services.classifier.route import Route, find_route
 from shared.contracts import PlanRefused, Refusal, RequestPlanned, RequestReceived
 from shared.money import NanoUsd, decimal_usd
-
-__all__ = [
-    "LARGEST_AMOUNT",
-    "Decision",
-    "Excluded",
-    "Refused",
-    "decide",
-    "decide_measured",
-    "exclusions",
-    "worst_case",
-]
 
 BEFORE_ALL: Final = "the request was refused before a backend was looked for"
 _NO_ROUTE: Final = Route(0, 0, ())
@@ -182,7 +171,7 @@ def _floored(
     trusting = msgspec.structs.replace(outlook, suspended={})
     suspended = outlook.suspended.get(measured.category, ())
     for tier in (*([purse.floor_tier] if purse.floor_tier >= 0 else []), *range(len(book.tiers))):
-        there = candidates.in_order(book.shelves[tier].backends, "", measured, outlook)
+        there = tuple(candidates.of_tier(book.shelves[tier], measured, outlook))
         there = candidates.able(there, measured, route, book, trusting)
         if not there:
             continue

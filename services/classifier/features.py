@@ -193,6 +193,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
     system: list[str] = []
     user: str | list[_Part] | None = ""
     first_user: str | list[_Part] | None = None
+    leading = 0  # system messages before it
     task_messages = task_bytes = task_images = 0  # up to the last user turn
     for place, message in enumerate(messages):
         content = message.content
@@ -218,7 +219,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         if role == "user":
             user = content
             if first_user is None:
-                first_user = content
+                first_user, leading = content, len(system)
             task_messages, task_bytes, task_images = place + 1, text_bytes, images
         elif role in {"system", "developer"}:
             system.append(_text(content))
@@ -250,7 +251,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
     is_tool_turn = 0 < task_messages < len(messages)
     session = 0
     if offers_tools or len(system) + 1 < len(messages):
-        session = _session(system, first_user)
+        session = _session(system[:leading], first_user)
     input_tokens = _tokens(text_bytes, len(messages), images)
     return ChatRequest(
         body.model or "",

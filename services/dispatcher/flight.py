@@ -421,8 +421,10 @@ class Flight(Call):
         )  # fmt: skip
 
     def _reasons(self) -> tuple[str, ...]:
-        plan = self.plan
-        return plan.reasons if self._tried[-1] == plan.candidates[0] else ("failover", *plan.reasons)
+        reasons = self.plan.reasons
+        if self._tried[-1] == self.plan.candidates[0] or "failover" in reasons:
+            return reasons
+        return ("failover", *reasons)
 
     # The books, and the end ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The decision as callers meet it: three tier mates of different price, names of other people's models, explanations."""
+"""The decision as callers meet it: tier mates of different price, names of other people's models, explanations."""
 
 import json
 import urllib.error

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.classifier import core, evidence
 from services.classifier.book import compile_policy
+from services.classifier.listed import LARGEST_AMOUNT, worst_case
 from shared import policy
 from shared.contracts import Features, PlanRefused, RequestPlanned, encode
 from tests.unit.classifier.policies import BACKENDS, book, chat, excluded_from, measured, plan, received, refused
@@ -224,7 +225,7 @@ def test_the_reservation_is_the_worst_case_of_the_dearest_in_the_first_tier() ->
 def test_a_reservation_stays_within_what_a_message_can_hold() -> None:
     absurd = {**BACKENDS["small-1"], "price": {"input_per_1m": 1e6, "output_per_1m": 1e6}}
     made = plan(chat(EXTRACT, max_tokens=2**31 - 1, n=128), book({"small-1": absurd}))
-    assert made.reserved_nano_usd == core.LARGEST_AMOUNT
+    assert made.reserved_nano_usd == LARGEST_AMOUNT
     assert encode(made)
 
 
@@ -345,7 +346,7 @@ def test_every_decision_is_sound_and_explained(fields: dict[str, Any], head: dic
         assert backend.capabilities is None or backend.capabilities.issuperset(asked.needs)
         assert not 0 < backend.context_window <= asked.input_tokens
         if got.max_cost_nano_usd >= 0:
-            assert core.worst_case(backend, measured(got, asked), answer.output_cap) <= got.max_cost_nano_usd
+            assert worst_case(backend, measured(got, asked), answer.output_cap) <= got.max_cost_nano_usd
 
 
 def test_the_largest_features_are_300_bytes_at_most() -> None:
