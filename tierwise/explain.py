@@ -46,11 +46,12 @@ def run(source: Path, config: Path | None, *, jsonl: bool) -> int:
     try:
         with _opened(source) as file:
             return _each_line(file, book) if jsonl else _one(file.read(), book)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes there
+        return 1
     except OSError as error:
         print(f"{source}: cannot be read: {error.strerror}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `| head` has seen enough
-        return 1
 
 
 def read_book(config: Path | None, environment: Mapping[str, str], folder: Path) -> Book:
@@ -105,10 +106,11 @@ def _each_line(file: BinaryIO, book: Book) -> int:
         if isinstance(told, Refusal):
             failed = True
             error = {"message": told.message, "code": told.code, "param": told.param or None, "line": number}
-            sys.stdout.buffer.write(msgspec.json.encode({"error": error}) + b"\n")
+            answer = msgspec.json.encode({"error": error})
         else:
-            sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
-    sys.stdout.buffer.flush()
+            answer = msgspec.json.encode(told)
+        sys.stdout.buffer.write(answer + b"\n")
+        sys.stdout.buffer.flush()
     return 1 if failed else 0
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.classifier.features import SYSTEM_HEAD, USER_HEAD, USER_TAIL, BadRequest, ChatRequest, read
+from services.ingress.head import cut
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -254,3 +255,38 @@ def test_any_json_is_read_or_refused(value: Any, ascii_only: bool) -> None:
 def test_a_body_with_a_hole_of_any_bytes_is_read_or_refused(noise: bytes, at: int) -> None:
     body = json.dumps({"messages": HELLO, "model": "auto", "n": 1}).encode()
     reads_or_refuses(body[:at] + noise + body[at + len(noise) :])
+
+
+# Conversations, tools, fields -------------------------------------------------------------------------------
+
+SYSTEM = {"role": "system", "content": "You help."}
+CALL = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}]}
+RESULT = {"role": "tool", "tool_call_id": "1", "content": "found " * 100}
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+def test_a_tools_result_changes_nothing_of_the_task() -> None:
+    asked = read_json(messages=[SYSTEM, *HELLO], tools=TOOLS)
+    answered = read_json(messages=[SYSTEM, *HELLO, CALL, RESULT, CALL, RESULT], tools=TOOLS)
+    assert (asked.tool_turn, answered.tool_turn) == (False, True)
+    assert answered.input_tokens > asked.input_tokens + 300
+    for same in ("session", "task_tokens", "messages", "user", "system", "user_chars"):
+        assert getattr(answered, same) == getattr(asked, same), same
+    assert asked.task_tokens == asked.input_tokens
+
+
+def test_only_a_conversation_has_a_session_and_each_its_own() -> None:
+    turn = [SYSTEM, *HELLO, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "And?"}]
+    assert read_json(messages=HELLO).session == read_json(messages=[SYSTEM, *HELLO]).session == 0
+    session = read_json(messages=turn).session
+    assert session != 0
+    assert read_json(messages=[*turn, CALL, RESULT, *HELLO]).session == session
+    assert read_json(messages=[SYSTEM, *HELLO], tools=TOOLS).session == session
+    other = [SYSTEM, {"role": "user", "content": "Hello you"}, *turn[2:]]
+    assert read_json(messages=other).session != session
+
+
+def test_a_session_is_that_of_the_head_of_a_large_body_too() -> None:
+    long = {"role": "user", "content": "x" * 300_000 + "y"}
+    body = json.dumps({"messages": [SYSTEM, long, {"role": "assistant", "content": "Hi."}, *HELLO]}).encode()
+    assert read(cut(body), len(body)).session == read_all(body).session != 0

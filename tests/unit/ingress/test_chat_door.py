@@ -5,6 +5,7 @@ import pytest
 from services.ingress.doors import chat
 from services.ingress.doors.chat import ChatDoor, new_ingress_id
 from shared.contracts import MAX_INLINE_BYTES, caller_inbox
+from shared.policy import PolicyFault, from_tree
 
 
 @pytest.fixture
@@ -97,3 +98,42 @@ def test_an_id_says_which_ingress_holds_the_caller(door):
 )
 def test_the_cache_may_be_left_unread_unwritten_or_both(door, value, cache):
     assert received(door, (b"X-Tierwise-Cache", value)).cache == cache
+
+
+def policy_with_rules(*names):
+    tree = {
+        "tiers": ["small"],
+        "backends": [
+            {"name": "b", "tier": "small", "provider": "vllm", "model": "m", "base_url": "http://x/v1",
+             "price": {"input_per_1m": 1, "output_per_1m": 1}}
+        ],
+        "rules": [{"name": name, "when": {"headers": {name: "v"}}, "tier": "small"} for name in names],
+    }  # fmt: skip
+    return from_tree(tree, {})
+
+
+def test_headers_go_on_only_where_a_rule_names_them(door):
+    sent = ((b"Host", b"x"), (b"X-Team", b" search "), (b"x-team", b"sales"), (b"X-Other", b"secret"))
+    assert received(door, *sent).headers == ()
+    door.on_policy(policy_with_rules("x-TEAM"))
+    assert received(door, *sent).headers == (("x-team", "search"),)
+    door.on_policy(policy_with_rules())
+    assert received(door, *sent).headers == ()
+
+
+def test_keys_go_nowhere_even_where_a_rule_names_their_header(door):
+    try:
+        policy = policy_with_rules("Authorization", "cookie", "X-Api-Key", "x-team")
+    except PolicyFault:  # refused by the policy's own checks: all the better
+        return
+    door.on_policy(policy)
+    keys = ((b"Authorization", b"Bearer k"), (b"Cookie", b"k"), (b"X-API-Key", b"k"), (b"X-Team", b"search"))
+    assert received(door, *keys).headers == (("x-team", "search"),)
+
+
+def test_what_rules_look_at_is_bounded(door):
+    names = [f"x-{n:02}" for n in range(40)]
+    door.on_policy(policy_with_rules(*names))
+    got = received(door, *[(name.encode(), b"v" * 5000) for name in names]).headers
+    assert len(got) == chat.MAX_RULED
+    assert all(len(value) == chat.MAX_RULED_VALUE for _, value in got)
