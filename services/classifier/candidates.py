@@ -16,7 +16,7 @@ import msgspec
 
 from services.classifier import fields
 from services.classifier.book import Book, Shelf
-from services.classifier.listed import Listed, cap_within, usual_price, worst_case
+from services.classifier.listed import Listed, cap_within, has_no_end, usual_price, worst_case
 from services.classifier.measured import Measured
 from services.classifier.outlook import ADAPTER_FULL, ADAPTER_HAS_ROOM, Outlook
 from services.classifier.route import Route
@@ -146,13 +146,15 @@ def able(
 def affordable(able_ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd) -> tuple[tuple[Listed, ...], int]:
     """Those whose worst case `limit` (-1: any) covers, and the cap that this takes (0: none).
 
-    A cap is put in where the first choice would be left out without one; it is as long as that one may answer.
+    A cap is put in where the first choice would be left out without one, or where somebody's answer might not end; it
+    is as long as the first choice may answer.
     """
     if limit < 0:
         return able_ones, 0
+    must_end = any(has_no_end(one, measured) for one in able_ones)
     for one in able_ones:
         cap = 0
-        if worst_case(one, measured) > limit:
+        if must_end or worst_case(one, measured) > limit:
             cap = cap_within(one, measured, limit)
             if not cap or worst_case(one, measured, cap) > limit:
                 continue

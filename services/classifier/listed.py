@@ -12,7 +12,8 @@ from shared.prices import Price, cost
 
 UNKNOWN_OUTPUT_CAP: Final = 4096  # reserved where neither the caller nor the model says how long an answer gets
 LARGEST_AMOUNT: Final = 2**63 - 1  # what a message and a column can hold
-LARGEST_CAP: Final = 2**31 - 1
+# Put in at most: a provider refuses a cap above the model's own maximum, which nobody tells us. Most allow so much.
+LARGEST_CAP: Final = 16_384
 
 # What an answer comes to, in tokens, for comparing prices: round guesses, until the ledger's own figures are used.
 USUAL_OUTPUT: Final = {
@@ -81,3 +82,8 @@ def cap_within(one: Listed, measured: Measured, limit: NanoUsd) -> int:
         if cap >= room:
             return room
     return cap if cap >= LEAST_CAP[measured.category] else 0
+
+
+def has_no_end(one: Listed, measured: Measured) -> bool:
+    """Nobody knows how long its answer may get."""
+    return not measured.output_cap and not one.context_window

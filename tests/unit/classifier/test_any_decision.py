@@ -201,6 +201,8 @@ def check_sound(answer: RequestPlanned, asked: Any, got: Any, by: Book, outlook:
         assert answer.reserved_nano_usd <= purse.available_nano_usd
     if asked.output_cap:
         assert not answer.output_cap
+    elif measured.max_cost_nano_usd >= 0 or (purse is not None and answer.reasons[0] != "budget_downgrade"):
+        assert answer.output_cap or all(by.backends[name].context_window for name in answer.candidates)
 
 
 @settings(max_examples=EXAMPLES)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.classifier import core
-from services.classifier.listed import LEAST_CAP, worst_case
+from services.classifier.listed import LARGEST_CAP, LEAST_CAP, worst_case
 from services.classifier.outlook import Outlook, Purse
 from shared.contracts import RequestPlanned, encode
 from tests.unit.classifier.policies import BACKENDS, book, chat, excluded_from, measured, plan, received, refused
@@ -54,7 +54,7 @@ def test_an_answer_is_not_capped_below_what_its_category_needs() -> None:
 
 @pytest.mark.parametrize("category", sorted(LEAST_CAP))
 def test_no_category_is_capped_below_1024_tokens(category: str) -> None:
-    assert LEAST_CAP[category] >= 1024
+    assert 1024 <= LEAST_CAP[category] <= LARGEST_CAP
 
 
 def test_a_cap_of_the_callers_own_is_not_touched() -> None:
@@ -66,6 +66,15 @@ def test_a_cap_leaves_room_for_the_prompt_in_the_window() -> None:
     small = {**LARGE, "context_window": 4096}
     made = plan(chat(POEM, n=2), book({"small-window": small}), max_cost_nano_usd=4_100_000)
     assert 0 < made.output_cap < 4096 - made.input_tokens
+
+
+def test_where_nobody_knows_how_long_an_answer_gets_a_limit_ends_it() -> None:
+    endless = {**LARGE, "context_window": 0}
+    by = book({"endless": endless})
+    assert plan(chat(POEM), by).output_cap == 0
+    assert plan(chat(POEM), by, max_cost_nano_usd=10**12).output_cap == LARGEST_CAP
+    assert plan(chat(POEM, max_tokens=50), by, max_cost_nano_usd=10**12).output_cap == 0
+    assert plan(chat(POEM), by, purse(available_nano_usd=5_000_000)).output_cap < 10_000
 
 
 def test_several_choices_cost_as_often() -> None:
