@@ -221,6 +221,10 @@ def test_what_was_recorded_is_decided_as_it_was(
         priority=answer.priority,
         category=answer.category,
     )
+    came = measure(got, asked)
+    assert not isinstance(came, Refusal)
+    assert recorded == msgspec.structs.replace(came[0], model=recorded.model)
+    assert came[0].model.startswith(recorded.model)
     again = core.decide_measured(recorded, by, outlook)
     assert isinstance(again, core.Decision)
     assert tuple(one.name for one in again.candidates) == answer.candidates

@@ -58,8 +58,9 @@ def test_no_category_is_capped_below_1024_tokens(category: str) -> None:
 
 
 def test_a_cap_of_the_callers_own_is_not_touched() -> None:
-    made = plan(chat(POEM, max_tokens=5000), BOOK, max_cost_nano_usd=2_000_000)
-    assert (made.tier, made.output_cap, made.reasons) == ("small", 0, ("max_cost", "category"))
+    asked = chat(EXTRACT, model="auto:quality", max_tokens=5000)  # 4,000 would do, and be paid for
+    made = plan(asked, BOOK, max_cost_nano_usd=2_000_000)
+    assert (made.tier, made.output_cap, made.reasons) == ("small", 0, ("max_cost", "caller", "category"))
 
 
 def test_a_cap_leaves_room_for_the_prompt_in_the_window() -> None:
@@ -102,7 +103,7 @@ def test_what_is_left_caps_the_answer_and_leaves_the_dear_ones_out() -> None:
     assert made.reserved_nano_usd <= 5_000_000
 
 
-@pytest.mark.parametrize("state", [{"exhausted": True}, {"available_nano_usd": 1000}])
+@pytest.mark.parametrize("state", [{"exhausted": True}, {"available_nano_usd": 1000}, {"available_nano_usd": 200_000}])
 def test_what_is_left_is_too_little_for_the_tier_so_the_floor_answers(state: dict[str, Any]) -> None:
     made = plan(chat(POEM), BOOK, purse(**state))
     assert (made.tier, made.reasons) == ("small", ("budget_downgrade", "category"))

@@ -15,7 +15,7 @@ EXTRACT = "Extract the invoice number: Invoice 4711 of Acme."  # extraction: sma
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 FORCED = {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}
 SMALL = frozenset({"small-1", "small-2"})
-OUT = Outlook(suspended={"extraction": SMALL, "general": frozenset({"large-1"})})
+OUT = Outlook(suspended={"extraction": SMALL, "general": frozenset({"small-2"})})
 SPENT = Outlook(purses={"default": Purse(0, exhausted=True)})
 LEGAL = {"name": "legal", "when": {"service": "legal"}}
 
