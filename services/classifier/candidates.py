@@ -16,11 +16,11 @@ import msgspec
 
 from services.classifier import fields
 from services.classifier.book import Book, Shelf
-from services.classifier.listed import Listed, cap_within, has_no_end, usual_price, worst_case
+from services.classifier.listed import UNKNOWN_OUTPUT_CAP, Listed, cap_within, usual_price, worst_case
 from services.classifier.measured import Measured
 from services.classifier.outlook import ADAPTER_FULL, ADAPTER_HAS_ROOM, Outlook
 from services.classifier.route import Route
-from shared.money import NanoUsd
+from shared.money import TOKENS_PER_PRICE, NanoUsd
 
 
 class Because(IntEnum):
@@ -151,15 +151,30 @@ def affordable(able_ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd
     """
     if limit < 0:
         return able_ones, 0
-    must_end = any(has_no_end(one, measured) for one in able_ones)
+    must_end = not measured.output_cap and 0 in [one.context_window for one in able_ones]
     for one in able_ones:
         cap = 0
         if must_end or worst_case(one, measured) > limit:
             cap = cap_within(one, measured, limit)
             if not cap or worst_case(one, measured, cap) > limit:
                 continue
-        return tuple([other for other in able_ones if worst_case(other, measured, cap) <= limit]), cap
+        return _within(able_ones, measured, limit, cap), cap
     return (), 0
+
+
+def _within(ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd, cap: int) -> tuple[Listed, ...]:
+    """Whose `worst_case` the limit covers, in a third of the time that the calls would take."""
+    spendable = limit * TOKENS_PER_PRICE
+    sent, choices = measured.input_tokens, measured.choices
+    cap = cap or measured.output_cap
+    return tuple(
+        [
+            one
+            for one in ones
+            if sent * one.price.input + (cap or one.context_window or UNKNOWN_OUTPUT_CAP) * choices * one.price.output
+            <= spendable
+        ]
+    )
 
 
 def moved_by(

@@ -82,8 +82,3 @@ def cap_within(one: Listed, measured: Measured, limit: NanoUsd) -> int:
         if cap >= room:
             return room
     return cap if cap >= LEAST_CAP[measured.category] else 0
-
-
-def has_no_end(one: Listed, measured: Measured) -> bool:
-    """Nobody knows how long its answer may get."""
-    return not measured.output_cap and not one.context_window

@@ -103,7 +103,9 @@ def test_what_is_left_caps_the_answer_and_leaves_the_dear_ones_out() -> None:
     assert made.reserved_nano_usd <= 5_000_000
 
 
-@pytest.mark.parametrize("state", [{"exhausted": True}, {"available_nano_usd": 1000}, {"available_nano_usd": 200_000}])
+@pytest.mark.parametrize(
+    "state", [{"exhausted": True}, {"available_nano_usd": 1000}, {"available_nano_usd": 200_000}]
+)
 def test_what_is_left_is_too_little_for_the_tier_so_the_floor_answers(state: dict[str, Any]) -> None:
     made = plan(chat(POEM), BOOK, purse(**state))
     assert (made.tier, made.reasons) == ("small", ("budget_downgrade", "category"))
