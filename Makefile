@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
 
-.PHONY: help install up test check bench simulate schema lock clean
+.PHONY: help install up test check bench classifier-report simulate schema lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,6 +31,9 @@ check: install  ## the quick ring: style, types, import contracts, unit tests an
 
 bench: install  ## what a request costs, side by side with what can be installed (QUICK=1: two minutes, not fifteen)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+classifier-report: install  ## how good the classifier is on labelled requests: DATA=FILE (JSON lines: category, request, source)
+	@$(BIN)/python -m bench.classifier $(DATA)
 
 simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
 	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)

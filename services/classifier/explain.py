@@ -5,9 +5,6 @@ Amounts of money are decimal strings, as in the response headers: exact, whateve
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 import msgspec
 
 from services.classifier import core, evidence
@@ -17,11 +14,9 @@ from services.classifier.features import ChatRequest
 from services.classifier.listed import Listed, usual_output
 from services.classifier.measured import Measured, measure
 from services.classifier.outlook import CLEAR, Outlook
-from shared.contracts import CATEGORIES, PlanRefused, Refusal, RequestReceived
+from shared.contracts import PlanRefused, Refusal, RequestReceived
 from shared.money import decimal_usd
 from shared.prices import cost
-
-_WORDS: Final = re.compile(r"[^\W_]+(?:['+][^\W_]*)*")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -123,17 +118,8 @@ def explain(
 
 
 def found(chat: ChatRequest) -> list[Found]:
-    """The evidence with its words, slowly."""
-    text = f" {' '.join(_WORDS.findall(f'{chat.system} {chat.user}'.lower()))} "
-    return [
-        Found(
-            cue.name,
-            CATEGORIES[cue.category],
-            cue.weight,
-            [phrase for phrase in cue.phrases if f" {phrase} " in text],
-        )
-        for cue in evidence.weigh(chat).cues
-    ]
+    """The evidence with its words."""
+    return [Found(one.rule, one.category, one.weight, list(one.found)) for one in evidence.explain(chat)]
 
 
 def _usual_usd(one: Listed, measured: Measured) -> str:

@@ -22,6 +22,7 @@ SYSTEM_HEAD: Final = 600
 SYSTEM_TAIL: Final = 300
 USER_HEAD: Final = 400
 USER_TAIL: Final = 300
+FORM_BYTES: Final = 800  # of a schema: the names of its fields stand first
 
 BYTES_PER_TOKEN: Final = 4  # English prose and code come to 3.5 to 4.5 with every common tokenizer
 TOKENS_PER_MESSAGE: Final = 4  # the chat template's marks around a message
@@ -31,6 +32,7 @@ _LONGEST_WORD: Final = 30  # characters; there are scripts without spaces
 _LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body names
 _DEAREST_USD: Final = 1_000_000_000
 _LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit is far shorter
+_REQUIRED: Final = frozenset({"required", "any"})
 _CACHE_WORDS: Final = frozenset({"bypass", "no-store"})
 _OFF: Final = frozenset({b"null", b"false"})
 SESSION_CHARS: Final = 4096  # of either text that tells conversations apart; of a large one head.py keeps more
@@ -81,6 +83,7 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     fields: int = 0  # those that some providers ignore, by fields.py
     session: int = 0  # a hash of the system prompt and the first user turn; 0: a request of its own
     tool_turn: bool = False  # its last message is not the user's
+    form: str = ""  # what is to be filled in: the beginning of a schema, or of the one function that is forced
 
 
 def read(payload: bytes, body_bytes: int) -> ChatRequest:
@@ -166,6 +169,7 @@ class _Body(msgspec.Struct, gc=False):
     tools: list[_Tool] | None = None
     functions: list[Raw] | None = None  # what tools were called before they were tools
     tool_choice: str | _ToolChoice | None = None
+    function_call: Raw | UnsetType = UNSET
     response_format: _ResponseFormat | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -231,17 +235,25 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
 
     turn_bytes = text_bytes  # of the messages; what is beside them belongs to the task
     needs: tuple[str, ...] = ()
+    form = b""
     response_format = body.response_format
     # `json_object` is no json_schema: backends without grammars have it too, and the prompt must say JSON anyway.
     if response_format is not None and response_format.type == "json_schema":
         needs = ("json_schema",)
         if response_format.json_schema is not UNSET:
-            text_bytes += memoryview(response_format.json_schema).nbytes
+            schema = memoryview(response_format.json_schema)
+            text_bytes += schema.nbytes
+            form = bytes(schema[:FORM_BYTES])
     if body.tools:
         text_bytes += _size([tool.function for tool in body.tools if tool.function is not UNSET])
     if body.functions:
         text_bytes += _size(body.functions)
     offers_tools = bool(body.tools or body.functions)
+    forces_tool = offers_tools and _forces(body)
+    if forces_tool:
+        function = body.tools[0].function if body.tools else body.functions[0] if body.functions else UNSET
+        if function is not UNSET:
+            form = bytes(memoryview(function)[:FORM_BYTES])
     if offers_tools or uses_tools:
         needs = (*needs, "tools")
     if images:
@@ -265,7 +277,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         task_messages or len(messages),
         needs,
         offers_tools,
-        isinstance(body.tool_choice, _ToolChoice) and body.tool_choice.function is not None,
+        forces_tool,
         bool(body.stream),
         bool(body.stream and body.stream_options and body.stream_options.include_usage),
         body.temperature == 0,
@@ -273,6 +285,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         _fields(body, offers_tools=offers_tools),
         session,
         is_tool_turn,
+        form.decode(errors="ignore") if form else "",
     )
 
 
@@ -305,6 +318,16 @@ def _fields(body: _Body, *, offers_tools: bool) -> int:
     if body.web_search_options is not UNSET and bytes(body.web_search_options) != b"null":
         found |= fields.WEB_SEARCH
     return found
+
+
+def _forces(body: _Body) -> bool:
+    """Must one function be called, and is it known which?"""
+    choice = body.tool_choice
+    if isinstance(choice, _ToolChoice):
+        return choice.function is not None
+    if choice is None:  # what it was called before tools were tools: an object names a function
+        return body.function_call is not UNSET and bytes(memoryview(body.function_call)[:1]) == b"{"
+    return choice in _REQUIRED and body.tools is not None and len(body.tools) == 1
 
 
 def _text(content: str | list[_Part] | None) -> str:

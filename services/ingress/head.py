@@ -55,6 +55,7 @@ class _Outline(msgspec.Struct, gc=False, omit_defaults=True):
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
     tool_choice: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
     stream_options: Raw | UnsetType = UNSET

@@ -291,7 +291,11 @@ def test_a_plan_carries_what_came_and_what_was_measured() -> None:
     assert (made.deadline_ms, made.framed, made.send, made.cache, made.body_bytes) == (5, True, 1, "bypass", 77)
     assert (made.door, made.policy_version, made.streamed, made.usage_wanted) == ("messages", 7, True, True)
     measured = decode_features(made.features)
-    assert (measured.evidence, measured.max_tokens, measured.temperature_zero) == (("extract", "no text"), 9, True)
+    assert (measured.evidence, measured.max_tokens, measured.temperature_zero) == (
+        ("extract", "extraction", "particulars", "no text"),
+        9,
+        True,
+    )
 
 
 WORDS = st.sampled_from(

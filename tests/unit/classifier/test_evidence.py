@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.classifier import evidence
+from services.classifier import evidence, shape
 from services.classifier.features import SYSTEM_HEAD, SYSTEM_TAIL, USER_HEAD, USER_TAIL
 from shared.contracts import CATEGORIES
 from tests.unit.classifier.policies import chat
@@ -101,20 +101,29 @@ def test_a_document_in_the_middle_names_no_task() -> None:
 
 
 def test_words_are_read_whole() -> None:
-    assert evidence.weigh(chat("The reclassifying unproven sentimental abstraction.")).cues == (evidence.NO_TEXT,)
+    assert evidence.weigh(chat("The reclassifying unproven sentimental abstraction.")).cues == (
+        shape.NO_MATERIAL,
+        shape.NO_TEXT,
+    )
 
 
 def test_a_verdict_names_its_evidence_and_its_scores() -> None:
-    verdict = evidence.weigh(chat("Extract the date from this letter, and explain why it matters, please, to me."))
-    assert [cue.name for cue in verdict.cues] == ["extract", "why"]
-    assert verdict.scores == (4, 0, 0, 4, 0, 0)
+    verdict = evidence.weigh(
+        chat("Extract every figure, please: as it stands here, and explain what each one of them is.")
+    )
+    assert [cue.name for cue in verdict.cues] == ["extract", "extraction", "why"]
+    assert verdict.scores == (9, 0, 0, 8, 0, 0)
 
 
 @pytest.mark.parametrize("cue", evidence.CUES, ids=lambda cue: cue.name)
 def test_every_phrase_of_the_table_is_found(cue: evidence.Cue) -> None:
     assert len(cue.name) <= 16
     for phrase in cue.phrases:
-        assert cue in evidence.weigh(chat(f"So: {phrase.upper()}, please")).cues, phrase
+        words = phrase.lstrip("^").replace("$", "").replace("|", ":").strip()
+        asked = f"{words}" if "$" in phrase or "?" in phrase else f"{words} x"
+        form = {"type": "json_schema", "json_schema": {"name": words}}
+        verdict = evidence.weigh(chat("So it is.", response_format=form) if cue.form_only else chat(asked))
+        assert cue in verdict.cues, phrase
 
 
 @given(TEXT, TEXT)

@@ -1,0 +1,163 @@
+"""Which words of a request are its instructions, and which its material? Pure text; what they mean is cues.py's.
+
+Instructions stand in the system prompt, before the material, or behind it. Material is what is set off by quotation
+marks, fences or tags, what follows a label such as `Text:`, and what lies between the first and the last paragraph.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from services.classifier.features import USER_HEAD, ChatRequest, between_words
+
+LONGEST_HEAD: Final = 360  # characters of instructions before the material, and behind it
+LONGEST_TAIL: Final = 220
+SENTENCES: Final = 3  # of a turn that is one paragraph: its instructions may go on in the same line as the material
+LONG_QUOTATION: Final = 60  # a shorter one is a label, a title, or the very thing that is asked about
+_SHORT_PARAGRAPH: Final = 200
+_MOST_QUOTATIONS: Final = 8
+_MOST_TAGS: Final = 12
+
+_QUOTES: Final = (
+    ('"""', '"""'), ("```", "```"), ('"', '"'),
+    ("\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"),
+    ("\N{LEFT CORNER BRACKET}", "\N{RIGHT CORNER BRACKET}"),
+)  # fmt: skip
+# A line that says what follows it: `Text: …`, `Article`, `### Email`. Not `Question:`: what follows that is asked.
+_LABEL: Final = re.compile(
+    r"[\s#*\-=_]{0,8}(?:the |my |input |source |raw |customer |user |full )?"
+    r"(?:text|article|document|source|input|passage|e-?mail|mail|message|transcript|paragraph|content|review|abstract|"
+    r"story|post|tweet|conversation|dialogue|comment|note|notes|report|letter|ticket|log|logs|data|sentence|context|"
+    r"thread|body|subject|from|file|excerpt|snippet|description|product|title|kommentar|nachricht|texte|texto|testo|"
+    r"tekst|текст|metin|النص|पाठ|文本|文章|本文|テキスト|텍스트|본문)"
+    r"[\s*]{0,3}(?:[:：]|$)",  # noqa: RUF001
+    re.IGNORECASE,
+)
+# How instructions go on after a blank line.
+_GOES_ON: Final = re.compile(
+    r"[\s*#\->]{0,4}(?:#|you (?:are|will|must|should|can|have|need)|"
+    r"your (?:task|job|goal|role|answer|output|response|reply)|return|respond|reply|output|answer|use|only|do not|"
+    r"don't|never|if|categor|labels?\b|options|class|choose|format|rules|instructions|constraints|guidelines|task|"
+    r"be |keep|make sure|please|note|each|for each|fields|keys|schema|possible|allowed|"
+    r"the (?:answer|output|following|categor|labels|options|possible|response|summary)|"
+    r"here (?:is|are)|example|extract|classif|summar|identify|definition)",
+    re.IGNORECASE,
+)
+_SENTENCE_END: Final = re.compile(r"[.!?。！？](?:\s|$)|[。！？]")  # noqa: RUF001
+
+
+class Task(msgspec.Struct, frozen=True, gc=False):
+    system: str
+    before: str  # instructions ahead of the material; of a short turn all of it
+    behind: str  # and behind it; may be empty
+    material: str  # as much of it as was kept
+
+
+def read(chat: ChatRequest) -> Task:
+    """The parts of a request, in time linear in what features.py kept of it."""
+    user = chat.user
+    if len(user) > LONG_QUOTATION:
+        user = _without_quoted(user)
+    lines: list[str] = []
+    breaks: set[int] = set()  # the lines that a blank one stands before
+    for line in user.split("\n"):
+        if line.strip():
+            lines.append(line)
+        else:
+            breaks.add(len(lines))
+    if len(lines) <= 1:
+        return _one_paragraph(chat.system, lines[0] if lines else "")
+    before, at = _before(lines, breaks)
+    behind, end = _behind(lines, at)
+    return Task(chat.system, before, behind, "\n".join(lines[at:end]))
+
+
+def _one_paragraph(system: str, text: str) -> Task:
+    if len(text) <= LONGEST_HEAD:
+        return Task(system, text, "", "")
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, 0, LONGEST_HEAD)]
+    head = ends[min(SENTENCES, len(ends)) - 1] if ends else between_words(text, LONGEST_HEAD)
+    tail = max(between_words(text, len(text) - LONGEST_TAIL), head)
+    starts = [match.end() for match in _SENTENCE_END.finditer(text, tail, len(text) - 1)]
+    tail = starts[-1] if starts else tail
+    return Task(system, text[:head], text[tail:], text[head:tail])
+
+
+def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
+    """The first paragraphs that are instructions, and where the material begins."""
+    taken = 0
+    for place, line in enumerate(lines):
+        if _LABEL.match(line) or (place and place in breaks and not _GOES_ON.match(line)):
+            return "\n".join(lines[:place]), place
+        if place and (taken + len(line) > LONGEST_HEAD or len(line) > _SHORT_PARAGRAPH):
+            return "\n".join(lines[:place]), place
+        taken += len(line)
+        if taken > LONGEST_HEAD:
+            head = _one_paragraph("", line)
+            lines[place] = head.material
+            return "\n".join([*lines[:place], head.before]), place
+    return "\n".join(lines), len(lines)
+
+
+def _behind(lines: list[str], at: int) -> tuple[str, int]:
+    """The last paragraphs that are instructions, and where the material ends."""
+    taken = 0
+    end = len(lines)
+    while end > at:
+        line = lines[end - 1]
+        if taken + len(line) > LONGEST_TAIL or _LABEL.match(line):
+            break
+        taken += len(line)
+        end -= 1
+        if taken > LONGEST_TAIL // 2:
+            break
+    if end == len(lines) and at < end and len(lines[-1]) > LONGEST_TAIL:
+        last = _one_paragraph("", lines[-1])
+        lines[-1] = last.before + last.material
+        return last.behind, end
+    return "\n".join(lines[end:]), end
+
+
+# What is set off --------------------------------------------------------------------------------------------
+
+
+def _without_quoted(text: str) -> str:
+    for opening, closing in _QUOTES:
+        if opening in text:
+            text = _without(text, opening, closing)
+    return _without_tagged(text) if "</" in text else text
+
+
+def _without(text: str, opening: str, closing: str) -> str:
+    kept: list[str] = []
+    at = 0
+    for _ in range(_MOST_QUOTATIONS):
+        begin = text.find(opening, at)
+        end = text.find(closing, begin + len(opening)) if begin >= 0 else -1
+        if end < 0:
+            break
+        after = end + len(closing)
+        kept += (text[at:begin], "\n") if end - begin >= LONG_QUOTATION else (text[at:after],)
+        at = after
+    return "".join([*kept, text[at:]]) if at else text
+
+
+def _without_tagged(text: str) -> str:
+    end = text.find("</")
+    for _ in range(_MOST_TAGS):
+        stop = text.find(">", end)
+        if end < 0 or stop < 0:
+            break
+        name = text[end + 2 : stop]
+        begin = text.find(f"<{name}>")
+        if begin < 0 and end > USER_HEAD:  # its beginning was cut out with the middle of a long turn
+            begin = text.find("\n", USER_HEAD, end)
+        if begin >= 0 and end - begin >= LONG_QUOTATION and "instruction" not in name and "task" not in name:
+            text = f"{text[:begin]}\n{text[stop + 1 :]}"
+            end = text.find("</", begin)
+        else:
+            end = text.find("</", stop)
+    return text

@@ -1,0 +1,37 @@
+"""Our own labelled requests: two hundred easy ones and as many hard, of some 140 ways to ask, in fifteen languages.
+
+Many are hostile, which is to say that they look like what they are not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.classifier.judged import Judged, judge_all, savings_recall, unsafe
+
+# Families with hard requests that are taken for easy ones: known, and not worth a rule that costs more elsewhere.
+KNOWN_UNSAFE = {"compare_docs", "drifted_chat", "passing_words_q"}
+LEAST_RECALL = 0.70
+MOST_UNSAFE = 0.02
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[Judged]:
+    return judge_all(Path(__file__).with_name("labelled.jsonl"))
+
+
+def test_the_examples_are_many_and_various(judged: list[Judged]) -> None:
+    assert len(judged) >= 400
+    assert len({one.family for one in judged}) >= 120
+    assert sum(one.is_hard for one in judged) >= 200
+
+
+def test_no_hard_request_is_taken_for_an_easy_one_but_those_that_are_known(judged: list[Judged]) -> None:
+    assert {one.family for one in judged if one.is_unsafe} <= KNOWN_UNSAFE
+    assert unsafe(judged).share <= MOST_UNSAFE
+
+
+def test_most_easy_requests_are_known_as_such(judged: list[Judged]) -> None:
+    assert savings_recall(judged).share >= LEAST_RECALL
