@@ -19,6 +19,7 @@ STREAM_CREDIT: Final = 64  # chunks that may be under way to a caller before it 
 
 PRIORITIES: Final = ("interactive", "normal", "background", "bulk")
 CATEGORIES: Final = ("extraction", "summarisation", "classification", "reasoning", "code", "general")
+MOST_RULED_HEADERS: Final = 8  # that rules may look at: each is nine bytes of a record's features
 # Headers that no rule may name: they hold keys, which are to stay where they came in.
 CREDENTIAL_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "x-auth-token"}

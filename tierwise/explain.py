@@ -61,7 +61,7 @@ def read_book(config: Path | None, environment: Mapping[str, str], folder: Path)
         raise Misused(
             "there is no config to decide by: name one with --config FILE, or let `tierwise init` write one"
         )
-    policy, _ = policy_file.read(path, environment)
+    policy = policy_file.read(path, environment).policy
     book = compile_policy(with_prices(policy), 0)
     for _ in range(WARM_UP):
         decided(_HELLO, book)

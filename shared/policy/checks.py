@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
+from shared.contracts import CREDENTIAL_HEADERS, MOST_RULED_HEADERS
 from shared.policy.faults import Path, did_you_mean
 from shared.policy.names import NAME, without_names
 from shared.policy.sections import AUTO_NAMES, Backend, Budget, Policy, Rule
@@ -27,7 +28,6 @@ _USERINFO = re.compile(r"//([^/?#]*)@")
 _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # names travel in headers: no line breaks, no spaces at the ends
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name: RFC 9110, 5.6.2
 _ORIGIN = re.compile(r"\*|https?://[^/\s?#@]+")
-_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 
 
 def cross_check(policy: Policy) -> Iterator[Told]:
@@ -152,17 +152,15 @@ def _rules(policy: Policy) -> Iterator[Told]:
             if name in rule.backends[:j] and name != UNREADABLE:
                 yield (*at, "backends", j), f"backend {name!r} stands there twice; it is asked once"
         yield from _when(rule, at)
+    looked_at = {name.lower() for rule in policy.rules for name in rule.when.headers}
+    if len(looked_at) > MOST_RULED_HEADERS:
+        yield ("rules",), f"look at {len(looked_at)} headers in all; at most {MOST_RULED_HEADERS} travel along"
 
 
 def _when(rule: Rule, at: Path) -> Iterator[Told]:
     at = (*at, "when")
     when = rule.when
     fields = {"service": when.service, "category": when.category, "priority": when.priority, "model": when.model}
-    if not when.headers and all(value is None for value in fields.values()):
-        yield (
-            at,
-            "is empty: the rule would take every request; name a service, category, priority, model or header",
-        )
     for key, value in fields.items():
         if value == "":
             yield (*at, key), "is empty, and nothing is called so; leave it out to mean any"
@@ -170,7 +168,7 @@ def _when(rule: Rule, at: Path) -> Iterator[Told]:
     for name in when.headers:
         if not _TOKEN.fullmatch(name):
             yield (*at, "headers", name), "is no header's name: letters, digits and - only, as X-Team"
-        elif name.lower() in _CREDENTIALS:
+        elif name.lower() in CREDENTIAL_HEADERS:
             yield (*at, "headers", name), "holds callers' secrets, which do not travel with a request; use `service`"
         elif name.lower() in seen:
             yield (*at, "headers", name), "stands there twice: in headers' names capital letters are as small ones"

@@ -19,6 +19,7 @@ from shared.contracts import (
     CREDENTIAL_HEADERS,
     INGRESS_ID_LENGTH,
     MAX_INLINE_BYTES,
+    MOST_RULED_HEADERS,
     PRIORITIES,
     Refusal,
     RequestReceived,
@@ -30,7 +31,6 @@ PATH: Final = b"/v1/chat/completions"
 LONGEST_DEADLINE_MS: Final = 10**12  # as the header may say it; the policy has the last word
 ONCE: Final = b"idempotency-key"
 MAX_NAME: Final = 128  # characters of a service's name
-MAX_RULED: Final = 8  # names of headers that rules look at: each is nine bytes of a record's features
 MAX_RULED_VALUE: Final = 1024  # characters
 CACHE_WORDS: Final = frozenset(("bypass", "no-store"))
 _PRIORITY_NAMES: Final = ", ".join(PRIORITIES)
@@ -163,7 +163,7 @@ class ChatDoor:
 def ruled_headers(policy: Policy) -> frozenset[bytes]:
     """Those that rules look at, but for keys: nothing that opens a door goes further than this one."""
     named = {name.lower() for rule in policy.rules for name in rule.when.headers} - CREDENTIAL_HEADERS
-    return frozenset([name.encode("latin-1", "replace") for name in sorted(named)[:MAX_RULED]])
+    return frozenset([name.encode("latin-1", "replace") for name in sorted(named)[:MOST_RULED_HEADERS]])
 
 
 def _of_rules(headers: Headers, ruled: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
