@@ -24,7 +24,7 @@ from services.ingress.local_answers import (
 )
 from shared.policy import Provider
 
-PATIENCE_S: Final = 1.5  # for all that one server is asked of one model
+PATIENCE_S: Final = 1.0  # for all that one server is asked of one model: a changed file is due everywhere after two
 LISTING_PATIENCE_S: Final = 5.0  # for all its models: Ollama is asked of each by itself
 LONGEST_REPLY: Final = 4 * 1024 * 1024  # Ollama sends licences along; a hundred models with theirs are below 1 MiB
 

@@ -35,7 +35,8 @@ NOT_YET: Final = ("budgets", "rate_limits", "quality", "cache", "batch", "auth",
 
 LOOK_EVERY_S: Final = 0.1  # two looks, a local server's 1.5 s and the way through KV make less than 2 s
 CHECK_EVERY_S: Final = 1.0  # that KV still has it: NATS may have lost its store
-ASK_AGAIN_EVERY_S: Final = 5.0  # local servers that gave no answer
+ASK_AGAIN_AFTER_S: Final = 5.0  # local servers that gave no answer; each time twice as long
+ASK_AGAIN_AT_LEAST_EVERY_S: Final = 300.0
 MOST_FAULTS: Final = 50  # told to the other ingresses
 LONGEST_FAULT: Final = 1000
 
@@ -93,6 +94,7 @@ class Publisher:
         self._policy: Policy | None = None
         self._version = 0
         self._ask_at = self._put_at = float("inf")
+        self._ask_after_s = ASK_AGAIN_AFTER_S
         self._is_told = False
         self._say(None)
 
@@ -101,6 +103,7 @@ class Publisher:
             document = await self._source.changed()
             if document is not None:
                 self._tell(document)
+                self._ask_after_s = ASK_AGAIN_AFTER_S
                 await self._complete(document, document.policy, now)
                 self._say(None)
             elif self._document is not None and self._policy is not None and now >= self._ask_at:
@@ -120,7 +123,8 @@ class Publisher:
         if found.policy != self._policy:
             self._policy, self._put_at = found.policy, now
         self._document = document
-        self._ask_at = now + ASK_AGAIN_EVERY_S if found.unanswered else float("inf")
+        self._ask_at = now + self._ask_after_s if found.unanswered else float("inf")
+        self._ask_after_s = min(2 * self._ask_after_s, ASK_AGAIN_AT_LEAST_EVERY_S)
 
     async def _put(self, policy: Policy, now: float) -> None:
         if not self._leadership.leads:  # looking things up took its time

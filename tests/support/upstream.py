@@ -237,8 +237,14 @@ class _CloseNow(Exception):
 # The server -------------------------------------------------------------------------------------------------
 
 
+_NOTHING_HERE = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}"
+
+
 class Upstream:
-    """Listens while entered. `script` is for the next requests, in their order; then comes what `always` said."""
+    """Listens while entered. `script` is for the next requests, in their order; then comes what `always` said.
+
+    Who asks for its models, as an ingress does that publishes a policy, is told that there are none.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -287,6 +293,9 @@ class Upstream:
                 head = await reader.readuntil(b"\r\n\r\n")
                 request = Request(head[:-4], b"", writer)
                 request.body = await reader.readexactly(int(request.headers.get("content-length", "0")))
+                if head.startswith(b"GET "):
+                    writer.write(_NOTHING_HERE)
+                    continue
                 behave = self._script.popleft() if self._script else self._always
                 self.requests.append(request)
                 if not await self._answer(request, behave, reader):
