@@ -29,7 +29,8 @@ from rich.table import Table
 from bench.processes import ended
 from bench.taken import cpu_s, memory_mib
 from shared.contracts import AttemptUsage, Features, RequestUsage, UsageRecorded, encode
-from shared.streams import USAGE, ensure_stream
+from shared.policy import Backend, Budget, Policy, encode_published
+from shared.streams import CURRENT, POLICY, USAGE, ensure_bucket, ensure_stream
 from tierwise.embedded.nats import NatsServer, nats_part
 from tierwise.embedded.postgres import PostgresServer, postgres_part
 from tierwise.embedded.postgres_place import find_place
@@ -280,11 +281,22 @@ async def _publisher(url: str) -> AsyncIterator[Publisher]:
     client = await nats.connect(url)
     try:
         await ensure_stream(client.jetstream(), USAGE)
+        bucket = await ensure_bucket(client.jetstream(), POLICY)
+        await bucket.put(CURRENT, encode_published(POLICY_IN_FORCE))
         yield Publisher(client)
     finally:
         await client.close()
 
 
+POLICY_IN_FORCE = Policy(
+    tiers=("small",),
+    backends=(Backend(name="mock", tier="small", provider="vllm", model="mock", base_url="http://127.0.0.1:1/v1"),),
+    budgets={
+        "default": Budget(daily_usd=50),
+        "billing": Budget(daily_usd=1, timezone="Europe/Berlin"),
+        "legal": Budget(daily_usd=1, timezone="Asia/Kolkata"),
+    },
+)
 CALL = AttemptUsage(1, "mock", 0, "answered", 200, 152, 0, 48, "reported", 34_400, 0, "small")
 USAGE_RECORD = RequestUsage(
     request_id="",
@@ -334,10 +346,13 @@ async def _check_books(database_url: str, published: int) -> None:
     try:
         rows = await connection.fetchval("SELECT count(*) FROM tierwise.requests")
         calls = await connection.fetchval("SELECT count(*) FROM tierwise.attempts")
+        transfers = await connection.fetchval("SELECT count(*) FROM tierwise.ledger_transfers")
+        days = await connection.fetchval("SELECT sum(requests) FROM tierwise.spend_daily")
     finally:
         await connection.close()
-    if not rows == calls == published:
-        raise SystemExit(f"{published} records were published, but {rows} requests and {calls} attempts are recorded")
+    recorded = {"requests": rows, "attempts": calls, "transfers": transfers, "requests of days": days}
+    if set(recorded.values()) != {published}:
+        raise SystemExit(f"{published} records were published, but {recorded} are recorded")
 
 
 def _table(taken: list[Taken], batch: int) -> Table:

@@ -257,6 +257,8 @@ class AttemptUsage(Hot, frozen=True, array_like=True, gc=False):
     cost_nano_usd: int
     latency_ms: float
     tier: str = ""  # the backend's; empty: the request's
+    is_batch: bool = False  # a line of a provider's batch job, at its batch price
+    is_cost_reported: bool = False  # the provider said what it bills, and that is the cost; else tokens were priced
 
 
 class RequestUsage(Hot, frozen=True, array_like=True, gc=False):
@@ -290,10 +292,34 @@ class RequestUsage(Hot, frozen=True, array_like=True, gc=False):
     reserved_nano_usd: int
     features: Raw  # Features, packed, as they came with the plan
     attempts: tuple[AttemptUsage, ...]
+    cache_saved_nano_usd: int = 0  # what the cache's answer would have cost at the backend it came from
+    batch_saved_nano_usd: int = 0  # the price in real time, less the batch price
+
+
+class ValidationUsage(Hot, frozen=True, array_like=True, gc=False):
+    """An answer compared with the reference model's: the calls that this took, and the pair that it gave.
+
+    Its key is `request_id`, that of the request whose answer was compared: once each. Its calls are paid from the
+    validation budget of the request's service.
+    """
+
+    request_id: str
+    received_at_us: int  # the request's
+    service: str
+    category: str
+    backend: str  # whose answer was compared
+    policy_version: int
+    probability: float  # with which this request was chosen: more than 0, at most 1
+    baseline_nano_usd: int  # as the request's record has it: the answer's own tokens at the baseline's price
+    paired_baseline_nano_usd: int  # the same with the output length of the reference; -1: not known
+    agreement: float  # 0 to 1; -1: not scored
+    calls: tuple[AttemptUsage, ...]
 
 
 class UsageRecorded(Hot, frozen=True, array_like=True, gc=False):
     """The requests that one dispatcher finished together, within a packet or a turn of its loop. JetStream `USAGE`.
+
+    The ingress sends what its cache answered, the batcher what a job answered, the validator what it compared.
 
     `batch_id` is also its `Nats-Msg-Id`; a message that is sent again keeps it.
     """
@@ -302,6 +328,7 @@ class UsageRecorded(Hot, frozen=True, array_like=True, gc=False):
 
     batch_id: str
     records: tuple[RequestUsage, ...]
+    validations: tuple[ValidationUsage, ...] = ()
 
 
 # 6. questions, by request and reply -------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 A transaction costs PostgreSQL as much as sixty rows, so where all was fetched the next look is after LINGER_S.
 
 Nothing is acked that is not saved, so a crash anywhere brings messages again, and the store knows them. While
-PostgreSQL is away the batch in hand is kept and nothing more is fetched: the stream is the queue.
+PostgreSQL is away the batch in hand is kept and nothing more is fetched: the stream is the queue. Nor is anything
+fetched before a policy was seen, which says in whose time zone a service's day begins.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 import structlog
 from nats.aio.client import Client
@@ -19,7 +20,8 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.ledger import core
-from services.ledger.core import Entry, Poison, Verdict
+from services.ledger.core import Entry, Poison, Validation, Verdict
+from services.ledger.days import Days
 from services.ledger.metrics import Metrics
 from services.ledger.pull import ACK, NAK, TERM, Message, Puller, PullFault
 from services.ledger.store import DatabaseAway, DataRefused, Store
@@ -43,6 +45,7 @@ LOOK_EVERY_S: Final = 1.0  # at the database while there is nothing to write, so
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Recorded = TypeVar("Recorded", Entry, Validation)
 
 
 class Consumer:
@@ -55,11 +58,19 @@ class Consumer:
         self._metrics = metrics
         self._looked_at = 0.0
         self._missed: dict[str, str] = {}
+        self._days = Days({})
+        self._days_are_known = asyncio.Event()
+
+    def use(self, days: Days) -> None:
+        """From now on. What was saved stays where it is."""
+        self._days = days
+        self._days_are_known.set()
 
     async def run(self) -> None:
-        bus = await self._connect()
+        bus = await self._looking_at_database(HotBus.connect(self._nats.url, "tierwise-ledger-usage"))
         puller = Puller(bus, USAGE, DURABLE, messages=MESSAGES_A_FETCH, size=BYTES_A_FETCH, wait_s=FETCH_WAIT_S)
         try:
+            await self._looking_at_database(self._days_are_known.wait())
             while True:
                 if await self._subscribe(bus.client, puller):
                     await self._work(puller)
@@ -67,16 +78,16 @@ class Consumer:
             await puller.stop()
             await bus.close()
 
-    async def _connect(self) -> HotBus:
-        """Waits for NATS, and looks at the database meanwhile."""
-        connecting = asyncio.create_task(HotBus.connect(self._nats.url, "tierwise-ledger-usage"))
+    async def _looking_at_database(self, what: Coroutine[Any, Any, T]) -> T:
+        """Waits for `what`, and looks at the database meanwhile."""
+        waiting = asyncio.create_task(what)
         try:
-            while not connecting.done():
+            while not waiting.done():
                 await self._look_at_database()
-                await asyncio.wait({connecting}, timeout=LOOK_EVERY_S)
+                await asyncio.wait({waiting}, timeout=LOOK_EVERY_S)
         finally:
-            connecting.cancel()
-        return connecting.result()
+            waiting.cancel()
+        return waiting.result()
 
     async def _subscribe(self, client: Client, puller: Puller) -> bool:
         try:
@@ -116,31 +127,32 @@ class Consumer:
     async def _take_in(self, messages: Sequence[Message]) -> set[int]:
         """Saves what `messages` say. Returns which of them had something that can never be saved."""
         self._measure(messages)
-        entries: list[Entry] = []
-        poison: list[Poison] = []
-        for i, message in enumerate(messages):
-            good, bad = core.read(message.payload, i)
-            entries += good
-            poison += bad
-        poison += await self._save(entries)
+        reading = core.read((message.payload for message in messages), self._days.of)
+        poison = reading.poison
+        poison += await self._save(reading.entries, self._store.record)
+        poison += await self._save(reading.validations, self._store.record_validations)
         for one in poison:
             await self._bury(one)
         return {one.message for one in poison}
 
-    async def _save(self, entries: Sequence[Entry]) -> list[Poison]:
-        """All of `entries` but those that PostgreSQL refuses: they are found by halving, and returned."""
-        if not entries:
+    async def _save(
+        self,
+        records: Sequence[Recorded],
+        record: Callable[[Sequence[Recorded]], Awaitable[Sequence[tuple[Recorded, Verdict]]]],
+    ) -> list[Poison]:
+        """All of `records` but those that PostgreSQL refuses: they are found by halving, and returned."""
+        if not records:
             return []
         try:
-            others = await self._until_saved(lambda: self._store.record(entries))
+            others = await self._until_saved(lambda: record(records))
         except DataRefused as refusal:
-            if len(entries) == 1:
-                return [Poison(bytes(entries[0].raw), f"PostgreSQL refuses it: {refusal}", entries[0].message)]
-            middle = len(entries) // 2
-            return await self._save(entries[:middle]) + await self._save(entries[middle:])
-        for entry, verdict in others:
-            self._tell(entry, verdict)
-        self._metrics.records.inc(len(entries) - sum(verdict not in core.RECORDED for _, verdict in others))
+            if len(records) == 1:
+                return [Poison(bytes(records[0].raw), f"PostgreSQL refuses it: {refusal}", records[0].message)]
+            middle = len(records) // 2
+            return await self._save(records[:middle], record) + await self._save(records[middle:], record)
+        for one, verdict in others:
+            self._tell(one, verdict)
+        self._metrics.records.inc(len(records) - sum(verdict not in core.RECORDED for _, verdict in others))
         return []
 
     async def _bury(self, poison: Poison) -> None:
@@ -148,8 +160,10 @@ class Consumer:
         self._metrics.poison.inc()
         log.error("usage_poison", digest=poison.digest.hex(), reason=poison.reason, see="tierwise.ledger_poison")
 
-    def _tell(self, entry: Entry, verdict: Verdict) -> None:
-        named = {"request_id": entry.usage.request_id, "send": entry.usage.send}
+    def _tell(self, entry: Entry | Validation, verdict: Verdict) -> None:
+        named = {"request_id": entry.usage.request_id}
+        if isinstance(entry, Entry):
+            named["send"] = str(entry.usage.send)
         if verdict is Verdict.DUPLICATE:
             self._metrics.duplicates.inc()
         elif verdict is Verdict.CONFLICT:

@@ -8,20 +8,24 @@ the row bears the cost of both, so that requests, attempts and daily spend add u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable
+from datetime import date
 from enum import Enum
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from shared.contracts import AttemptUsage, RequestUsage
+from services.ledger.days import utc_day
+from shared.contracts import AttemptUsage, RequestUsage, ValidationUsage
 
-MICROSECONDS_A_DAY: Final = 86_400_000_000
-LAST_MOMENT_US: Final = 253_402_300_799_000_000  # the end of the year 9999: later ones have no date
+LAST_MOMENT_US: Final = 253_370_764_800_000_000  # the year 9999: what is later has no next month
 LONGEST_MS: Final = 1e12  # thirty years; what is longer, or no number at all, was never measured
+# Ten million dollars. No price and no window make a call so dear; a thousand such would burst a day's sum, and with
+# it the recording of all that comes after them.
+DEAREST_NANO_USD: Final = 10**16
+
+DayOf: TypeAlias = Callable[[str, int], date]  # of a service's budget, at a moment in microseconds
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +36,25 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     raw: msgspec.Raw  # a view of the message, which lives as long as this
     message: int
     sole_call: AttemptUsage | None  # the request's only call, where the request says all else about it
+    day: date  # of the service's budget
+
+
+class Validation(msgspec.Struct, frozen=True, gc=False):
+    """One validation as it came, like an Entry."""
+
+    usage: ValidationUsage
+    fingerprint: int
+    raw: msgspec.Raw
+    message: int
+    day: date
+
+
+class Reading(msgspec.Struct, gc=False):
+    """What messages say: records, validations, and what in them can never become one."""
+
+    entries: list[Entry] = []
+    validations: list[Validation] = []
+    poison: list[Poison] = []
 
 
 class Poison(msgspec.Struct, frozen=True, gc=False):
@@ -75,37 +98,58 @@ class _Envelope(msgspec.Struct, array_like=True, gc=False):
 
     batch_id: str
     records: tuple[msgspec.Raw, ...]
+    validations: tuple[msgspec.Raw, ...] = ()
 
 
 _envelope = msgspec.msgpack.Decoder(_Envelope)
 _usage = msgspec.msgpack.Decoder(RequestUsage)
+_validation = msgspec.msgpack.Decoder(ValidationUsage)
 _undecodable = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def read(payload: bytes, message: int) -> tuple[list[Entry], list[Poison]]:
-    """A message's records, and what in it can never become one.
+def read(payloads: Iterable[bytes], day_of: DayOf = utc_day) -> Reading:
+    """What these messages say.
 
     The fingerprint is of the bytes that were sent, not of what they decode to: a record that is sent again by an
     older release has the same one after the contract has grown.
     """
-    entries: list[Entry] = []
-    poison: list[Poison] = []
-    try:
-        raws = _envelope.decode(payload).records
-    except _undecodable as error:
-        return entries, [Poison(payload, f"the message cannot be decoded: {error}", message)]
-    for raw in raws:
+    reading = Reading()
+    for message, payload in enumerate(payloads):
         try:
-            usage = _usage.decode(raw)
+            envelope = _envelope.decode(payload)
         except _undecodable as error:
-            poison.append(Poison(bytes(raw), f"the record cannot be decoded: {error}", message))
+            reading.poison.append(Poison(payload, f"the message cannot be decoded: {error}", message))
             continue
-        flaw = _flaw(usage)
-        if flaw:
-            poison.append(Poison(bytes(raw), flaw, message))
-        else:
-            entries.append(Entry(usage, fingerprint(raw), raw, message, _sole_call(usage)))
-    return entries, poison
+        for raw in envelope.records:
+            try:
+                usage = _usage.decode(raw)
+            except _undecodable as error:
+                reading.poison.append(Poison(bytes(raw), f"the record cannot be decoded: {error}", message))
+                continue
+            sole_call = _sole_call(usage)
+            flaw = _flaw(usage, sole_call)
+            if flaw:
+                reading.poison.append(Poison(bytes(raw), flaw, message))
+                continue
+            day = day_of(usage.service, usage.received_at_us)
+            reading.entries.append(Entry(usage, fingerprint(raw), raw, message, sole_call, day))
+        for raw in envelope.validations:
+            _read_validation(raw, message, reading, day_of)
+    return reading
+
+
+def _read_validation(raw: msgspec.Raw, message: int, reading: Reading, day_of: DayOf) -> None:
+    try:
+        usage = _validation.decode(raw)
+    except _undecodable as error:
+        reading.poison.append(Poison(bytes(raw), f"the validation cannot be decoded: {error}", message))
+        return
+    flaw = _flaw_of_validation(usage)
+    if flaw:
+        reading.poison.append(Poison(bytes(raw), flaw, message))
+        return
+    day = day_of(usage.service, usage.received_at_us)
+    reading.validations.append(Validation(usage, fingerprint(raw), raw, message, day))
 
 
 def fingerprint(content: bytes | msgspec.Raw) -> int:
@@ -113,20 +157,51 @@ def fingerprint(content: bytes | msgspec.Raw) -> int:
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)
 
 
-def _flaw(usage: RequestUsage) -> str:
+def _flaw(usage: RequestUsage, sole_call: AttemptUsage | None) -> str:
     if not usage.request_id:
         return "the record has no request_id"
     if not 0 <= usage.received_at_us <= LAST_MOMENT_US:
         return f"received_at_us is no point in time: {usage.received_at_us}"
     if not -1 <= usage.latency_ms <= LONGEST_MS:
         return f"latency_ms is no duration: {usage.latency_ms}"
+    if not 0 <= usage.baseline_nano_usd <= DEAREST_NANO_USD:
+        return f"baseline_nano_usd is no cost: {usage.baseline_nano_usd}"
+    if not 0 <= usage.cache_saved_nano_usd <= DEAREST_NANO_USD:
+        return f"cache_saved_nano_usd is no amount: {usage.cache_saved_nano_usd}"
+    if not -DEAREST_NANO_USD <= usage.batch_saved_nano_usd <= DEAREST_NANO_USD:
+        return f"batch_saved_nano_usd is no amount: {usage.batch_saved_nano_usd}"
     attempts = usage.attempts
-    for attempt in attempts:
-        if not 0 <= attempt.started_at_us <= LAST_MOMENT_US:
-            return f"started_at_us of attempt {attempt.attempt} is no point in time: {attempt.started_at_us}"
-        if not -1 <= attempt.latency_ms <= LONGEST_MS:
-            return f"latency_ms of attempt {attempt.attempt} is no duration: {attempt.latency_ms}"
-    if len(attempts) > 1 and len({attempt.attempt for attempt in attempts}) < len(attempts):
+    flaw = _flaw_of_calls(attempts)
+    if not flaw and sole_call is None and usage.cost_nano_usd != sum([call.cost_nano_usd for call in attempts]):
+        flaw = f"cost_nano_usd is not the sum of its calls': {usage.cost_nano_usd}"
+    return flaw
+
+
+def _flaw_of_validation(validation: ValidationUsage) -> str:
+    if not validation.request_id:
+        return "the validation has no request_id"
+    if not 0 <= validation.received_at_us <= LAST_MOMENT_US:
+        return f"received_at_us is no point in time: {validation.received_at_us}"
+    if not 0 < validation.probability <= 1:
+        return f"probability is none with which something was chosen: {validation.probability}"
+    if not (validation.agreement == -1 or 0 <= validation.agreement <= 1):
+        return f"agreement is neither -1 nor from 0 to 1: {validation.agreement}"
+    if not 0 <= validation.baseline_nano_usd <= DEAREST_NANO_USD:
+        return f"baseline_nano_usd is no cost: {validation.baseline_nano_usd}"
+    if not -1 <= validation.paired_baseline_nano_usd <= DEAREST_NANO_USD:
+        return f"paired_baseline_nano_usd is neither -1 nor a cost: {validation.paired_baseline_nano_usd}"
+    return _flaw_of_calls(validation.calls)
+
+
+def _flaw_of_calls(calls: tuple[AttemptUsage, ...]) -> str:
+    for call in calls:
+        if not 0 <= call.started_at_us <= LAST_MOMENT_US:
+            return f"started_at_us of attempt {call.attempt} is no point in time: {call.started_at_us}"
+        if not -1 <= call.latency_ms <= LONGEST_MS:
+            return f"latency_ms of attempt {call.attempt} is no duration: {call.latency_ms}"
+        if not 0 <= call.cost_nano_usd <= DEAREST_NANO_USD:
+            return f"cost_nano_usd of attempt {call.attempt} is no cost: {call.cost_nano_usd}"
+    if len(calls) > 1 and len({call.attempt for call in calls}) < len(calls):
         return "two attempts have the same number: one of two paid calls would be lost"
     return ""
 
@@ -197,13 +272,3 @@ def answered_at_us(usage: RequestUsage) -> int:
         return usage.received_at_us + int(usage.latency_ms * 1000)
     last = usage.attempts[-1]
     return last.started_at_us + int(last.latency_ms * 1000)
-
-
-def budget_day(received_at_us: int) -> date:
-    """The day, in UTC, on which a request counts. Decided once, as it is stored, whatever is set later."""
-    return _day(received_at_us // MICROSECONDS_A_DAY)
-
-
-@lru_cache(maxsize=64)
-def _day(days: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=days)

@@ -10,12 +10,15 @@ Everything here raises `struct.error` for a number that its column cannot hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
 
-from services.ledger import core
-from services.ledger.core import Entry
+from services.ledger import books, core
+from services.ledger.books import Payer
+from services.ledger.core import Entry, Validation
+from shared.contracts import AttemptUsage, RequestUsage, ValidationUsage
 
 _FIXED: Final = (
     ("send", "h"),
@@ -33,6 +36,8 @@ _FIXED: Final = (
     ("policy_version", "q"),
     ("reserved_nano_usd", "q"),
     ("fingerprint", "q"),
+    ("cache_saved_nano_usd", "q"),
+    ("batch_saved_nano_usd", "q"),
 )
 _NAMES: Final = (
     "service", "priority", "category", "tier", "backend", "model", "reason", "cache", "usage_source", "lease_id",
@@ -56,10 +61,37 @@ _FIXED_CALL: Final = (
 _CALL_NAMES: Final = ("service", "tier", "backend", "outcome", "usage_source")
 CALL_COLUMNS: Final = (*(name for name, _ in _FIXED_CALL), "request_id", *_CALL_NAMES)
 
+_FIXED_PAIR: Final = (
+    ("received_at", "q"),
+    ("day", "i"),
+    ("policy_version", "q"),
+    ("probability", "d"),
+    ("baseline_nano_usd", "q"),
+    ("calls", "i"),
+    ("cost_nano_usd", "q"),
+    ("fingerprint", "q"),
+)
+_PAIR_MAYBE: Final = ("paired_baseline_nano_usd", "agreement")
+PAIR_COLUMNS: Final = (*(name for name, _ in _FIXED_PAIR), "request_id", *_PAIR_MAYBE, "service", "category", "backend")
+
+_FIXED_TRANSFER: Final = (
+    ("send", "h"),
+    ("attempt", "h"),
+    ("received_at", "q"),
+    ("day", "i"),
+    ("amount_nano_usd", "q"),
+    ("policy_version", "q"),
+)
+_TRANSFER_NAMES: Final = ("debit_account", "credit_account", "cause", "amount_source")
+TRANSFER_COLUMNS: Final = (*(name for name, _ in _FIXED_TRANSFER), "request_id", *_TRANSFER_NAMES)
+
 # A row from its first byte to the length of its request_id.
 _request: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED) + "i").pack
 _call: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_CALL) + "i").pack
+_transfer: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_TRANSFER) + "i").pack
+_pair: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_PAIR) + "i").pack
 _length: Final = Layout(">i").pack
+_integer: Final = Layout(">iq").pack
 _float: Final = Layout(">id").pack
 _moment_and_float: Final = Layout(">iqid").pack
 
@@ -83,7 +115,7 @@ def requests(entries: Iterable[Entry]) -> bytes:
             len(REQUEST_COLUMNS),
             2, usage.send,
             8, usage.received_at_us - _EPOCH_US,
-            4, core.budget_day(usage.received_at_us).toordinal() - _EPOCH_DAY,
+            4, entry.day.toordinal() - _EPOCH_DAY,
             8, core.answered_at_us(usage) - _EPOCH_US,
             4, usage.status,
             4, len(usage.attempts),
@@ -96,6 +128,8 @@ def requests(entries: Iterable[Entry]) -> bytes:
             8, usage.policy_version,
             8, usage.reserved_nano_usd,
             8, entry.fingerprint,
+            8, usage.cache_saved_nano_usd,
+            8, usage.batch_saved_nano_usd,
             len(request_id),
         )  # fmt: skip
         parts += (
@@ -136,7 +170,7 @@ def calls(entries: Iterable[Entry]) -> bytes:
                 2, usage.send,
                 2, call.attempt,
                 8, usage.received_at_us - _EPOCH_US,
-                4, core.budget_day(usage.received_at_us).toordinal() - _EPOCH_DAY,
+                4, entry.day.toordinal() - _EPOCH_DAY,
                 8, call.started_at_us - _EPOCH_US,
                 4, call.status,
                 8, call.input_tokens,
@@ -151,6 +185,79 @@ def calls(entries: Iterable[Entry]) -> bytes:
                 request_id,
                 _names(usage.service, call.tier or usage.tier, call.backend, call.outcome, call.usage_source),
             )
+    return _whole(parts)
+
+
+def transfers(entries: Iterable[Entry]) -> bytes:
+    """One row a call that cost something, for ledger_transfers, with TRANSFER_COLUMNS; nothing where none did."""
+    parts: list[bytes] = [_BEGIN]
+    for entry in entries:
+        usage = entry.usage
+        for call in usage.attempts:
+            if call.cost_nano_usd:
+                _add_transfer(parts, entry.day, usage, usage.send, call, books.payer(usage.reason))
+    return _whole(parts)
+
+
+def validation_transfers(validations: Iterable[Validation]) -> bytes:
+    """Likewise of what comparisons with the reference cost."""
+    parts: list[bytes] = [_BEGIN]
+    for validation in validations:
+        for call in validation.usage.calls:
+            if call.cost_nano_usd:
+                _add_transfer(parts, validation.day, validation.usage, 0, call, Payer.VALIDATION)
+    return _whole(parts)
+
+
+def pairs(validations: Iterable[Validation]) -> bytes:
+    """One row a validation, for ledger_pairs, with PAIR_COLUMNS."""
+    parts: list[bytes] = [_BEGIN]
+    for validation in validations:
+        usage = validation.usage
+        request_id = usage.request_id.encode()
+        fixed = _pair(
+            len(PAIR_COLUMNS),
+            8, usage.received_at_us - _EPOCH_US,
+            4, validation.day.toordinal() - _EPOCH_DAY,
+            8, usage.policy_version,
+            8, usage.probability,
+            8, usage.baseline_nano_usd,
+            4, len(usage.calls),
+            8, sum(call.cost_nano_usd for call in usage.calls),
+            8, validation.fingerprint,
+            len(request_id),
+        )  # fmt: skip
+        paired = usage.paired_baseline_nano_usd
+        parts += (
+            fixed,
+            request_id,
+            _NULL if paired < 0 else _integer(8, paired),
+            _NULL if usage.agreement < 0 else _float(8, usage.agreement),
+            _names(usage.service, usage.category, usage.backend),
+        )
+    parts.append(_END)
+    return b"".join(parts)
+
+
+def _add_transfer(
+    parts: list[bytes], day: date, usage: RequestUsage | ValidationUsage, send: int, call: AttemptUsage, pays: Payer
+) -> None:
+    request_id = usage.request_id.encode()
+    fixed = _transfer(
+        len(TRANSFER_COLUMNS),
+        2, send,
+        2, call.attempt,
+        8, usage.received_at_us - _EPOCH_US,
+        4, day.toordinal() - _EPOCH_DAY,
+        8, call.cost_nano_usd,
+        8, usage.policy_version,
+        len(request_id),
+    )  # fmt: skip
+    parts += (fixed, request_id, _names(*books.posting(usage.service, pays, call)))
+
+
+def _whole(parts: list[bytes]) -> bytes:
+    """Nothing where there is no row."""
     if len(parts) == 1:
         return b""
     parts.append(_END)

@@ -8,23 +8,27 @@ StoreFault
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 
 import asyncpg
 
-from services.ledger import core, rows
-from services.ledger.core import Entry, Poison, Standing, Verdict
+from services.ledger import books, core, partitions, rows
+from services.ledger.books import Answer, Sums
+from services.ledger.core import Entry, Poison, Standing, Validation, Verdict
 from shared.database import SCHEMA, connect
 from shared.settings import DatabaseSettings
 
 # Records that are not plainly new come into tables of the connection's own, and go on from there.
 _GIVEN_REQUESTS: Final = "given_requests"
 _GIVEN_CALLS: Final = "given_calls"
+_GIVEN_PAIRS: Final = "given_pairs"
 
 _COLUMNS: Final = ", ".join(rows.REQUEST_COLUMNS)
 _CALL_COLUMNS: Final = ", ".join(rows.CALL_COLUMNS)
+_PAIR_COLUMNS: Final = ", ".join(rows.PAIR_COLUMNS)
 
 
 def _have(given: str, columns: str, table: str) -> str:
@@ -65,6 +69,7 @@ _RESENT_STANDINGS: Final = _STANDINGS.replace("ledger_requests", "ledger_resends
 _STEP_ASIDE: Final = f"""
 WITH old AS (DELETE FROM tierwise.ledger_requests WHERE request_id = $1 RETURNING *)
 INSERT INTO tierwise.ledger_resends ({_COLUMNS}, recorded_at) SELECT {_COLUMNS}, recorded_at FROM old
+RETURNING {", ".join(Answer.__struct_fields__)}
 """  # noqa: S608  # constants
 
 _BEAR_RESENT_COST: Final = """
@@ -82,6 +87,19 @@ _BURY: Final = """
 INSERT INTO tierwise.ledger_poison (digest, raw, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 
+# In the order of their keys: of two ledgers that add to the same days, neither waits for the other's next row.
+_ADD_TO_DAYS: Final = f"""
+INSERT INTO tierwise.ledger_days AS sums ({", ".join((*books.KEY_COLUMNS, *books.SUMMED))})
+SELECT * FROM unnest($1::date[], {", ".join(f"${i}::text[]" for i in range(2, 7))},
+    {", ".join(f"${i}::bigint[]" for i in range(7, 7 + len(books.SUMMED)))})
+ON CONFLICT ({", ".join(books.KEY_COLUMNS)}) DO UPDATE
+SET {", ".join(f"{column} = sums.{column} + excluded.{column}" for column in books.SUMMED)}
+"""  # noqa: S608  # constants
+
+_HAVE_GIVEN_PAIRS: Final = _have(_GIVEN_PAIRS, _PAIR_COLUMNS, "ledger_pairs")
+_INSERT_PAIRS: Final = f"{_insert('ledger_pairs', _PAIR_COLUMNS, _GIVEN_PAIRS)} RETURNING request_id"
+_PAIR_STANDINGS: Final = "SELECT request_id, fingerprint FROM tierwise.ledger_pairs WHERE request_id = ANY($1::text[])"
+
 # Another ledger is at the same rows: PostgreSQL ended ours so that the other can go on.
 _CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _CROSSED_AT_MOST: Final = 3  # each costs `deadlock_timeout`, a second; by then the batch's messages are not due again
@@ -89,6 +107,9 @@ _CROSSED_AT_MOST: Final = 3  # each costs `deadlock_timeout`, a second; by then 
 # Data exceptions, integrity violations, and limits such as the longest key of an index: the fault of this data.
 _DATA_CLASSES: Final = frozenset({"22", "23", "54"})
 _REASON_LENGTH: Final = 500
+
+
+T = TypeVar("T")
 
 
 class StoreFault(Exception):
@@ -114,22 +135,33 @@ class Store:
         self._drop()
 
     async def check(self) -> None:
-        """Raises DatabaseAway where a batch could not be written now: no server, or no tables yet."""
+        """Raises DatabaseAway where a batch could not be written now: no server, or not the tables of this release."""
         with self._faults():
             connection = await self._connected()
             for table in ("ledger_requests", "ledger_resends"):
                 await connection.execute(f"SELECT {_COLUMNS} FROM tierwise.{table} LIMIT 0")  # noqa: S608
+            await connection.execute("SELECT FROM tierwise.ledger_days LIMIT 0")
 
     async def record(self, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
         """Writes what is new, all or nothing, in one transaction. Returns the others: what was not plainly new."""
-        with self._faults():
-            connection = await self._connected()
+
+        async def write(connection: asyncpg.Connection) -> list[tuple[Entry, Verdict]]:
             try:
                 async with connection.transaction():
                     await _record_as_new(connection, entries)
             except (asyncpg.UniqueViolationError, *_CROSSED):
-                return await _record_until_not_crossed(connection, entries)
+                return await _until_not_crossed(connection, lambda: _record(connection, entries))
             return []
+
+        return await self._in_its_months({entry.usage.received_at_us for entry in entries}, write)
+
+    async def record_validations(self, validations: Sequence[Validation]) -> list[tuple[Validation, Verdict]]:
+        """Likewise. Of a validation that is there already nothing is written, its verdict is DUPLICATE or CONFLICT."""
+
+        async def write(connection: asyncpg.Connection) -> list[tuple[Validation, Verdict]]:
+            return await _until_not_crossed(connection, lambda: _record_validations(connection, validations))
+
+        return await self._in_its_months({one.usage.received_at_us for one in validations}, write)
 
     async def bury(self, poison: Poison) -> None:
         """Keeps what can never be recorded. The same poison again changes nothing."""
@@ -137,6 +169,19 @@ class Store:
             connection = await self._connected()
             reason = poison.reason.replace("\0", "")[:_REASON_LENGTH]
             await connection.execute(_BURY, poison.digest, poison.raw, reason)
+
+    async def _in_its_months(
+        self, received_at_us: Iterable[int], write: Callable[[asyncpg.Connection], Awaitable[T]]
+    ) -> T:
+        """What `write` returns; where there is no partition for what it writes, one is made first."""
+        with self._faults():
+            connection = await self._connected()
+            try:
+                return await write(connection)
+            except asyncpg.CheckViolationError:
+                if not await partitions.make(connection, map(_moment, received_at_us)):
+                    raise
+                return await write(connection)
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -167,19 +212,20 @@ class Store:
 async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
     """The usual way: each row is written once. Raises UniqueViolationError where a request is there already."""
     await _copy(connection, "ledger_requests", rows.REQUEST_COLUMNS, rows.requests(entries))
-    calls = rows.calls(entries)
-    if calls:
-        await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, calls)
+    await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, rows.calls(entries))
+    await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(entries))
+    sums: Sums = {}
+    books.add(sums, entries)
+    await _add_to_days(connection, sums)
 
 
-async def _record_until_not_crossed(
-    connection: asyncpg.Connection, entries: Sequence[Entry]
-) -> list[tuple[Entry, Verdict]]:
+async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[], Awaitable[T]]) -> T:
+    """`write` in a transaction, and again where another ledger was at the same rows."""
     crossed = 0
     while True:
         try:
             async with connection.transaction():
-                return await _record(connection, entries)
+                return await write()
         except _CROSSED:
             crossed += 1
             if crossed == _CROSSED_AT_MOST:
@@ -195,17 +241,21 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
     await connection.execute(_HAVE_GIVEN)
     await _give(connection, first.values())
     there = [first.pop(row[0]) for row in await connection.fetch(_INSERT_AND_TELL_WHAT_WAS_THERE)]
-    others = await _settle(connection, there + rest) if there or rest else []
+    sums: Sums = {}
+    books.add(sums, first.values())
+    others = await _settle(connection, there + rest, sums) if there or rest else []
     recorded = [*first.values(), *(entry for entry, verdict in others if verdict in core.RECORDED)]
-    calls = rows.calls(recorded)
-    if calls:
-        await _copy(connection, _GIVEN_CALLS, rows.CALL_COLUMNS, calls, schema="pg_temp")
-        await connection.execute(_INSERT_CALLS)
+    await _copy(connection, _GIVEN_CALLS, rows.CALL_COLUMNS, rows.calls(recorded), schema="pg_temp")
+    await connection.execute(_INSERT_CALLS)
+    await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(recorded))
+    await _add_to_days(connection, sums)
     return others
 
 
-async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[tuple[Entry, Verdict]]:
-    """For requests that have a row already."""
+async def _settle(
+    connection: asyncpg.Connection, entries: list[Entry], sums: Sums
+) -> list[tuple[Entry, Verdict]]:
+    """For requests that have a row already. What this changes of their days goes into `sums`."""
     ids = list({entry.usage.request_id for entry in entries})
     known: dict[str, list[Standing]] = {}
     for query in (_STANDINGS, _RESENT_STANDINGS):
@@ -220,7 +270,9 @@ async def _settle(connection: asyncpg.Connection, entries: list[Entry]) -> list[
             )
         elif verdict in core.RECORDED:
             if verdict is Verdict.INSTEAD:
-                await connection.execute(_STEP_ASIDE, request_id)
+                (old,) = await connection.fetch(_STEP_ASIDE, request_id)
+                books.take_back(sums, Answer(*old))
+            books.add(sums, [entry], answers=verdict is Verdict.INSTEAD)
             await connection.execute(f"TRUNCATE {_GIVEN_REQUESTS}")
             await _give(connection, [entry])
             await connection.execute(_INSERT_RESENDS if verdict is Verdict.RESEND else _INSERT_REQUESTS)
@@ -232,8 +284,47 @@ async def _give(connection: asyncpg.Connection, entries: Iterable[Entry]) -> Non
     await _copy(connection, _GIVEN_REQUESTS, rows.REQUEST_COLUMNS, rows.requests(entries), schema="pg_temp")
 
 
+async def _record_validations(
+    connection: asyncpg.Connection, validations: Sequence[Validation]
+) -> list[tuple[Validation, Verdict]]:
+    """Those that have no row yet, once each; the others are told."""
+    first: dict[str, Validation] = {}
+    rest = [one for one in validations if first.setdefault(one.usage.request_id, one) is not one]
+
+    await connection.execute(_HAVE_GIVEN_PAIRS)
+    await _copy(connection, _GIVEN_PAIRS, rows.PAIR_COLUMNS, rows.pairs(first.values()), schema="pg_temp")
+    new = [first.pop(row[0]) for row in await connection.fetch(_INSERT_PAIRS)]
+    await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.validation_transfers(new))
+    sums: Sums = {}
+    books.add_validations(sums, new)
+    await _add_to_days(connection, sums)
+
+    others = [*first.values(), *rest]
+    there = dict(await connection.fetch(_PAIR_STANDINGS, [one.usage.request_id for one in others])) if others else {}
+    verdicts = []
+    for one in others:
+        is_same = there[one.usage.request_id] == one.fingerprint
+        verdicts.append((one, Verdict.DUPLICATE if is_same else Verdict.CONFLICT))
+        if not is_same:
+            await connection.execute(_KEEP_CONFLICT, one.usage.request_id, -1, one.fingerprint, bytes(one.raw))
+    return verdicts
+
+
+async def _add_to_days(connection: asyncpg.Connection, sums: Sums) -> None:
+    if sums:
+        keyed = sorted(sums.items())
+        columns = zip(*((*key, *added) for key, added in keyed), strict=True)
+        await connection.execute(_ADD_TO_DAYS, *map(list, columns))
+
+
+def _moment(at_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+
+
 async def _copy(
     connection: asyncpg.Connection, table: str, columns: Sequence[str], data: bytes, schema: str = SCHEMA
 ) -> None:
+    if not data:
+        return
     source = memoryview(data)  # asyncpg takes bytes for the name of a file
     await connection.copy_to_table(table, schema_name=schema, columns=columns, source=source, format="binary")

@@ -29,6 +29,7 @@ from shared.contracts import (
     RequestReceived,
     RequestUsage,
     UsageRecorded,
+    ValidationUsage,
     encode,
 )
 
@@ -43,6 +44,9 @@ USAGE = RequestUsage(
     ID, 0, 1_795_406_161_999_000, "billing", "normal", "classification", "small", "small-1", "qwen-9b", "category",
     "miss", 200, 120, 20, 50, "reported", 42.0, -1.0, 1_230, 98_000, 7, "", 5_000, FIRST_FEATURES, (ATTEMPT,),
 )  # fmt: skip
+VALIDATION = ValidationUsage(
+    ID, 1_795_406_161_999_000, "billing", "classification", "small-1", 7, 0.05, 98_000, 121_500, 1.0, (ATTEMPT,)
+)
 
 EVENTS = [
     RequestReceived(
@@ -64,6 +68,7 @@ EVENTS = [
     ClaimAsked("req_0123456789ab"),
     Claimed("dispatcher-0123456789ab", (ID,)),
     UsageRecorded("dispatcher-0123456789ab.1", (USAGE,)),
+    VALIDATION,
     Answered(REFUSAL),
     ExplainRequested(RequestReceived(ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596)),
     RequestAsked(ID),
@@ -85,8 +90,20 @@ GROWN = [
     ),
 ]  # fmt: skip
 
+# And grown again: a line of a batch job at the provider's own price, and a validation.
+BOOKED = UsageRecorded(
+    "batcher-0123456789ab.3",
+    (
+        msgspec.structs.replace(
+            USAGE,
+            attempts=(msgspec.structs.replace(ATTEMPT, is_batch=True, is_cost_reported=True),),
+            batch_saved_nano_usd=1_230,
+        ),
+    ),
+    (VALIDATION,),
+)
 
-PAYLOADS = [(event, 1) for event in EVENTS] + [(event, 2) for event in GROWN]
+PAYLOADS = [(event, 1) for event in EVENTS] + [(event, 2) for event in GROWN] + [(BOOKED, 3)]
 
 
 def golden(event: contracts.Hot, number: int) -> Path:
@@ -129,6 +146,13 @@ def test_an_event_from_before_a_field_was_added_decodes():
 def test_an_attempt_from_before_it_had_a_tier_decodes():
     old = msgspec.msgpack.decode(contracts.encode(ATTEMPT))[:-1]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=AttemptUsage) == ATTEMPT
+
+
+def test_usage_from_before_there_were_batches_and_validations_decodes():
+    attempt = msgspec.msgpack.decode(encode(ATTEMPT))[:12]
+    usage = [*msgspec.msgpack.decode(encode(USAGE))[:24], [attempt]]
+    payload = msgspec.msgpack.encode(["dispatcher-0123456789ab.1", [usage]])
+    assert msgspec.msgpack.decode(payload, type=UsageRecorded) == UsageRecorded("dispatcher-0123456789ab.1", (USAGE,))
 
 
 def test_an_event_from_after_a_field_was_added_decodes():

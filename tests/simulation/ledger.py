@@ -174,10 +174,8 @@ class World:
             return False
         if faults and self.random.random() < 0.1:
             return False  # PostgreSQL is away; the batch is kept
-        entries = [
-            entry for i in ledger.held for entry in core.read(self.stream.get(i) or self.published[i - 1], i)[0]
-        ]
-        self.books.record(entries)
+        held = [self.stream.get(i) or self.published[i - 1] for i in ledger.held]
+        self.books.record(core.read(held).entries)
         if not faults or self.random.random() >= 0.1:  # else it was committed, and nobody heard so
             ledger.phase = Phase.SAVED
         return True

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import nats
 from nats.aio.client import Client
 
 from services.ledger.consumer import Consumer
+from services.ledger.days import Days
 from services.ledger.metrics import Metrics
 from services.ledger.store import Store
 from shared.bus import make_broker
@@ -32,22 +33,23 @@ ROOT = Path(__file__).parents[2]
 
 
 class Running:
-    """A ledger in this process."""
+    """A ledger in this process, whose policy gives these time zones to the budgets of services."""
 
-    def __init__(self, nats_url: str, database_url: str) -> None:
+    def __init__(self, nats_url: str, database_url: str, zones: Mapping[str, str] | None = None) -> None:
         self.readiness = Readiness("nats", "database", "usage-stream")
         self.metrics = Metrics()
         self.broker = make_broker("ledger", NatsSettings(nats_url), self.readiness)
         self.store = Store(database_settings(database_url))
         self.consumer = Consumer(NatsSettings(nats_url), self.store, self.readiness, self.metrics)
+        self.consumer.use(Days(zones or {}))
 
     def counted(self, name: str) -> float:
         return self.metrics.registry.get_sample_value(f"tierwise_ledger_{name}_total") or 0
 
 
 @asynccontextmanager
-async def ledger(nats_url: str, database_url: str) -> AsyncIterator[Running]:
-    running = Running(nats_url, database_url)
+async def ledger(nats_url: str, database_url: str, zones: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+    running = Running(nats_url, database_url, zones)
     task = asyncio.create_task(running.consumer.run())
     try:
         await running.broker.start()

@@ -54,7 +54,11 @@ USAGE = RequestUsage(
 
 
 def usage(number: int = 1, *, calls: tuple[dict[str, Any], ...] | None = None, **changes: Any) -> RequestUsage:
-    """The request with this number. `calls`: what is different in each call; its cost is their sum."""
+    """The request with this number. `calls`: what is different in each call; its cost is their sum. Where only the
+    request's cost is said, its only call cost that.
+    """
+    if calls is None and "cost_nano_usd" in changes and "attempts" not in changes:
+        calls = ({"cost_nano_usd": changes["cost_nano_usd"]},)
     if calls is not None:
         attempts = tuple(msgspec.structs.replace(CALL, attempt=i, **call) for i, call in enumerate(calls, 1))
         changes = {"attempts": attempts, "cost_nano_usd": sum(call.cost_nano_usd for call in attempts), **changes}

@@ -31,6 +31,7 @@ async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, data
         for first in batches:
             await dispatcher.send(*(usage(first * 10 + i) for i in range(10)))
 
+    await publish(nats_url)
     with process("ledger", nats_url, database_url, port) as first:
         await send(range(20))
         await eventually(rows, "the first rows")
@@ -62,6 +63,7 @@ async def one_waits(query):
 async def test_a_ledger_that_is_stopped_hands_back_what_it_holds(nats_url, database_url, dispatcher, query):
     """Frozen tables: the batch is in hand when SIGTERM comes, and the next ledger has it at once."""
     port = FreePorts().take()
+    await publish(nats_url)
     with process("ledger", nats_url, database_url, port) as first:
         await eventually(lambda: is_ready(port), "the ledger to be ready")
         await query("ALTER TABLE tierwise.ledger_attempts RENAME TO elsewhere")
@@ -90,13 +92,14 @@ POLICY_TEXT = {
             "price": {"input_per_1m": 1, "output_per_1m": 1},
         }
     ],
+    "retention": {"requests_days": 36_500},  # the tests' records are of one day, whenever they run
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("service", "waits_for"),
     [
-        ("ledger", ["nats", "database", "usage-stream"]),
+        ("ledger", ["nats", "database", "policy", "usage-stream"]),
         ("validator", ["nats", "database", "policy"]),
         ("batcher", ["nats", "database", "policy"]),
     ],

@@ -1,5 +1,4 @@
 import math
-from datetime import date
 
 import msgspec
 import pytest
@@ -11,8 +10,13 @@ from tests.support.usage import CALL, NOON_US, message, usage
 
 
 def entry(record: RequestUsage) -> core.Entry:
-    (one,), poison = core.read(message(record), 0)
-    assert not poison
+    return only(message(record))
+
+
+def only(payload: bytes) -> core.Entry:
+    reading = core.read([payload])
+    assert not reading.poison
+    (one,) = reading.entries
     return one
 
 
@@ -69,7 +73,7 @@ def test_an_answer_s_only_call_is_told_by_the_request():
 @pytest.mark.parametrize(
     "different",
     [
-        {"attempts": ()},
+        {"attempts": (), "cost_nano_usd": 0},
         {"calls": ({}, {})},
         {"calls": ({"outcome": "failed"},)},
         {"calls": ({"backend": "small-2"},)},
@@ -79,24 +83,11 @@ def test_an_answer_s_only_call_is_told_by_the_request():
         {"calls": ({"cached_input_tokens": 1},)},
         {"calls": ({"output_tokens": 1},)},
         {"calls": ({"usage_source": "counted"},)},
-        {"cost_nano_usd": 751},
         {"attempts": (msgspec.structs.replace(CALL, attempt=2),)},
     ],
 )
 def test_calls_of_which_the_request_does_not_tell_all_are_rows_of_their_own(different):
     assert entry(usage(1, **different)).sole_call is None
-
-
-@pytest.mark.parametrize(
-    ("at", "day"),
-    [
-        (0, date(1970, 1, 1)),
-        (NOON_US + 43_199_999_999, date(2026, 9, 21)),
-        (NOON_US + 43_200_000_000, date(2026, 9, 22)),
-    ],
-)
-def test_the_day_turns_at_midnight_utc(at, day):
-    assert core.budget_day(at) == day
 
 
 DEEP = b"\x91" * 100_000
@@ -107,10 +98,10 @@ DEEP = b"\x91" * 100_000
     [b"", b"\xc1", b"not msgpack at all", encode(usage(1)), b"\x92\xa1b", message(usage(1))[:-4], DEEP, b"\x80"],
 )
 def test_a_message_that_cannot_be_decoded_is_poison_as_a_whole(payload):
-    entries, poison = core.read(payload, 7)
-    assert entries == []
-    assert [(one.raw, one.message) for one in poison] == [(payload, 7)]
-    assert poison[0].reason
+    reading = core.read([message(usage(1)), payload])
+    assert [one.usage for one in reading.entries] == [usage(1)]
+    assert [(one.raw, one.message) for one in reading.poison] == [(payload, 1)]
+    assert reading.poison[0].reason
 
 
 BROKEN_RECORDS = [
@@ -123,23 +114,26 @@ BROKEN_RECORDS = [
     list(msgspec.structs.astuple(usage(1, latency_ms=math.nan))),
     list(msgspec.structs.astuple(usage(1, calls=({"latency_ms": math.inf},)))),
     list(msgspec.structs.astuple(usage(1, attempts=(CALL, CALL)))),
+    list(msgspec.structs.astuple(usage(1, attempts=(CALL,), cost_nano_usd=751))),
+    list(msgspec.structs.astuple(usage(1, cost_nano_usd=-1))),
+    list(msgspec.structs.astuple(usage(1, cost_nano_usd=2**62))),
+    list(msgspec.structs.astuple(usage(1, cost_nano_usd=0, attempts=(CALL,)))),
+    list(msgspec.structs.astuple(usage(1, baseline_nano_usd=-1))),
+    list(msgspec.structs.astuple(usage(1, cache_saved_nano_usd=-1))),
 ]
 
 
 @pytest.mark.parametrize("broken", BROKEN_RECORDS)
 def test_a_broken_record_leaves_its_neighbours_alone(broken):
     payload = msgspec.msgpack.encode(["batch", [usage(1), broken, usage(2)]])
-    entries, poison = core.read(payload, 0)
-    assert [one.usage for one in entries] == [usage(1), usage(2)]
-    assert len(poison) == 1
-    assert poison[0].raw == msgspec.msgpack.encode(broken)
+    reading = core.read([payload])
+    assert [one.usage for one in reading.entries] == [usage(1), usage(2)]
+    assert [one.raw for one in reading.poison] == [msgspec.msgpack.encode(broken)]
 
 
 def test_a_record_of_a_later_release_can_be_read():
     later = [*msgspec.structs.astuple(usage(1)), "a field of tomorrow"]
-    (one,), poison = core.read(msgspec.msgpack.encode(["batch", [later], "another"]), 0)
-    assert one.usage == usage(1)
-    assert not poison
+    assert only(msgspec.msgpack.encode(["batch", [later], [], "another"])).usage == usage(1)
 
 
 def test_the_fingerprint_is_of_the_bytes_that_were_sent():
