@@ -52,34 +52,30 @@ class AmountSource(StrEnum):
 # Accounts ---------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def payer(reason: str) -> Payer:
     """Of a request with these reasons, comma separated."""
-    return _payer(reason)
-
-
-@lru_cache(maxsize=1024)
-def _payer(reason: str) -> Payer:
     return Payer.FLOOR if BUDGET_DOWNGRADE in reason.split(",") else Payer.BUDGET
 
 
-def posting(service: str, pays: Payer, call: AttemptUsage) -> tuple[str, str, Cause, AmountSource]:
-    """Debit account, credit account, cause, and where the amount comes from."""
+def posting(
+    service: str, pays: Payer, backend: str, *, is_batch: bool, is_cost_reported: bool, usage_source: str
+) -> tuple[str, str, Cause, AmountSource]:
+    """What a call's transfer says besides its amount: debit account, credit account, cause, and whence the amount.
+
+    A service is called as its callers please: never as the account of a backend.
+    """
+    account = f"service:{service}" if service.startswith("backend:") else service
+    debit = account if pays is Payer.BUDGET else f"{account}:{pays}"
     if pays is Payer.VALIDATION:
         cause = Cause.VALIDATION
     else:
-        cause = Cause.BATCH_LINE if call.is_batch else Cause.CALL
-    if call.usage_source == "unknown":
+        cause = Cause.BATCH_LINE if is_batch else Cause.CALL
+    if usage_source == "unknown":
         source = AmountSource.ASSUMED
     else:
-        source = AmountSource.REPORTED if call.is_cost_reported else AmountSource.PRICED
-    return _debit_account(service, pays), f"backend:{call.backend}", cause, source
-
-
-@lru_cache(maxsize=1024)
-def _debit_account(service: str, pays: Payer) -> str:
-    """A service is called as its callers please: never as the account of a backend."""
-    account = f"service:{service}" if service.startswith("backend:") else service
-    return account if pays is Payer.BUDGET else f"{account}:{pays}"
+        source = AmountSource.REPORTED if is_cost_reported else AmountSource.PRICED
+    return debit, f"backend:{backend}", cause, source
 
 
 # The day's sums ---------------------------------------------------------------------------------------------
@@ -114,7 +110,7 @@ def add(sums: Sums, entries: Iterable[Entry], *, answers: bool = True) -> None:
     """
     for entry in entries:
         usage, call = entry.usage, entry.sole_call
-        pays = _payer(usage.reason)
+        pays = payer(usage.reason)
         key = (entry.day, usage.service, usage.category, usage.tier, usage.backend, pays)
         if answers:
             row = sums.get(key)

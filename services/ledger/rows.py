@@ -88,7 +88,7 @@ TRANSFER_COLUMNS: Final = (*(name for name, _ in _FIXED_TRANSFER), "request_id",
 # A row from its first byte to the length of its request_id.
 _request: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED) + "i").pack
 _call: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_CALL) + "i").pack
-_transfer: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_TRANSFER) + "i").pack
+_fixed_transfer: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_TRANSFER) + "i").pack
 _pair: Final = Layout(">h" + "".join("i" + kind for _, kind in _FIXED_PAIR) + "i").pack
 _length: Final = Layout(">i").pack
 _integer: Final = Layout(">iq").pack
@@ -195,7 +195,7 @@ def transfers(entries: Iterable[Entry]) -> bytes:
         usage = entry.usage
         for call in usage.attempts:
             if call.cost_nano_usd:
-                _add_transfer(parts, entry.day, usage, usage.send, call, books.payer(usage.reason))
+                parts += _transfer(usage, usage.send, entry.day, books.payer(usage.reason), call)
     return _whole(parts)
 
 
@@ -205,8 +205,26 @@ def validation_transfers(validations: Iterable[Validation]) -> bytes:
     for validation in validations:
         for call in validation.usage.calls:
             if call.cost_nano_usd:
-                _add_transfer(parts, validation.day, validation.usage, 0, call, Payer.VALIDATION)
+                parts += _transfer(validation.usage, 0, validation.day, Payer.VALIDATION, call)
     return _whole(parts)
+
+
+def _transfer(
+    usage: RequestUsage | ValidationUsage, send: int, day: date, pays: Payer, call: AttemptUsage
+) -> tuple[bytes, bytes, bytes]:
+    request_id = usage.request_id.encode()
+    fixed = _fixed_transfer(
+        len(TRANSFER_COLUMNS),
+        2, send,
+        2, call.attempt,
+        8, usage.received_at_us - _EPOCH_US,
+        4, day.toordinal() - _EPOCH_DAY,
+        8, call.cost_nano_usd,
+        8, usage.policy_version,
+        len(request_id),
+    )  # fmt: skip
+    posted = _posting(usage.service, pays, call.backend, call.is_batch, call.is_cost_reported, call.usage_source)
+    return fixed, request_id, posted
 
 
 def pairs(validations: Iterable[Validation]) -> bytes:
@@ -239,23 +257,6 @@ def pairs(validations: Iterable[Validation]) -> bytes:
     return b"".join(parts)
 
 
-def _add_transfer(
-    parts: list[bytes], day: date, usage: RequestUsage | ValidationUsage, send: int, call: AttemptUsage, pays: Payer
-) -> None:
-    request_id = usage.request_id.encode()
-    fixed = _transfer(
-        len(TRANSFER_COLUMNS),
-        2, send,
-        2, call.attempt,
-        8, usage.received_at_us - _EPOCH_US,
-        4, day.toordinal() - _EPOCH_DAY,
-        8, call.cost_nano_usd,
-        8, usage.policy_version,
-        len(request_id),
-    )  # fmt: skip
-    parts += (fixed, request_id, _names(*books.posting(usage.service, pays, call)))
-
-
 def _whole(parts: list[bytes]) -> bytes:
     """Nothing where there is no row."""
     if len(parts) == 1:
@@ -267,3 +268,14 @@ def _whole(parts: list[bytes]) -> bytes:
 @lru_cache(maxsize=1024)
 def _names(*names: str) -> bytes:
     return b"".join(_length(len(name)) + name for name in map(str.encode, names))
+
+
+@lru_cache(maxsize=1024)
+def _posting(
+    service: str, pays: Payer, backend: str, is_batch: bool, is_cost_reported: bool, usage_source: str  # noqa: FBT001
+) -> bytes:
+    return _names(
+        *books.posting(
+            service, pays, backend, is_batch=is_batch, is_cost_reported=is_cost_reported, usage_source=usage_source
+        )
+    )
