@@ -40,7 +40,7 @@ def migrate(connection: Connection) -> None:
         version_table_schema=SCHEMA,
         include_schemas=True,
         include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
-        include_object=lambda item, name, kind, reflected, _: not (kind == "table" and reflected and is_month(name)),
+        include_object=lambda _item, name, kind, _reflected, _: kind != "table" or not is_month(name),
         compare_server_default=True,
     )
     with context.begin_transaction():

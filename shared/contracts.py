@@ -7,6 +7,7 @@ read the event. What may change, and how, is told in docs/decisions/0001-the-hot
 
 from __future__ import annotations
 
+from datetime import date
 from struct import Struct as Layout
 from typing import ClassVar, Final, TypeAlias
 
@@ -360,7 +361,23 @@ class RequestAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="req
     request_id: str
 
 
-LedgerQuestion: TypeAlias = RequestAsked  # grows into a union
+class SpendAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="spend"):
+    """What was spent on the days from `first` to `last`: by service, tier and backend, and which account paid."""
+
+    first: date
+    last: date
+    service: str = ""  # empty: all
+
+
+class SavingsAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="savings"):
+    """What the same days' requests saved, by service and category, with its error and the quality that was kept."""
+
+    first: date
+    last: date
+    service: str = ""
+
+
+LedgerQuestion: TypeAlias = RequestAsked | SpendAsked | SavingsAsked
 
 
 # Packing ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import uvicorn
 
 from services.ingress.api import CurrentPolicy, build_api
 from services.ingress.api_decisions import decisions
+from services.ingress.api_money_reports import money_reports
 from services.ingress.api_policy import policy_routes
 from services.ingress.calls import Calls
 from services.ingress.cors import Cors
@@ -50,7 +51,11 @@ async def serve() -> None:
         service.registry.register(counts)
         door = ChatDoor(ingress_id)
         questions = Questions()
-        routers = (policy_routes(current, door.mint), decisions(door, questions))
+        routers = (
+            policy_routes(current, door.mint),
+            decisions(door, questions),
+            money_reports(questions, door.mint),
+        )
         api = Cors(
             build_api(current, service.readiness, service.registry, door.mint, *routers),
             lambda: door.server.cors_origins,

@@ -67,10 +67,9 @@ def posting(
     """
     account = f"service:{service}" if service.startswith("backend:") else service
     debit = account if pays is Payer.BUDGET else f"{account}:{pays}"
+    cause = Cause.BATCH_LINE if is_batch else Cause.CALL
     if pays is Payer.VALIDATION:
         cause = Cause.VALIDATION
-    else:
-        cause = Cause.BATCH_LINE if is_batch else Cause.CALL
     if usage_source == "unknown":
         source = AmountSource.ASSUMED
     else:
@@ -91,7 +90,7 @@ SUMMED: Final = (
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What a request's row adds to its day besides its calls: what is taken back where another row takes its place."""
+    """What a request's row adds to its day besides its calls; it is taken back where another row takes its place."""
 
     day: date
     service: str

@@ -14,7 +14,19 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.contracts import CATEGORIES, Answered, Features, LedgerAsked, LedgerQuestion, Refusal, RequestAsked, pack
+from services.ledger import reports
+from shared.contracts import (
+    CATEGORIES,
+    Answered,
+    Features,
+    LedgerAsked,
+    LedgerQuestion,
+    Refusal,
+    RequestAsked,
+    SavingsAsked,
+    SpendAsked,
+    pack,
+)
 from shared.money import decimal_usd
 
 QUEUE: Final = "ledger"
@@ -53,12 +65,20 @@ async def answer(engine: AsyncEngine, payload: bytes) -> bytes:
     except msgspec.MsgspecError:
         return pack(Answered(_NOT_UNDERSTOOD))
     try:
-        told = await _request(engine, question)
+        told = await _answer(engine, question)
     except (OSError, TimeoutError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return pack(Answered(_AWAY))
     if isinstance(told, Refusal):
         return pack(Answered(told))
     return pack(Answered(), msgspec.json.encode(told))
+
+
+async def _answer(engine: AsyncEngine, asked: LedgerQuestion) -> dict[str, Any] | Refusal:
+    if isinstance(asked, SpendAsked):
+        return await reports.spend(engine, asked)
+    if isinstance(asked, SavingsAsked):
+        return await reports.savings(engine, asked)
+    return await _request(engine, asked)
 
 
 async def _request(engine: AsyncEngine, asked: RequestAsked) -> dict[str, Any] | Refusal:

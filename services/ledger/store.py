@@ -98,7 +98,9 @@ SET {", ".join(f"{column} = sums.{column} + excluded.{column}" for column in boo
 
 _HAVE_GIVEN_PAIRS: Final = _have(_GIVEN_PAIRS, _PAIR_COLUMNS, "ledger_pairs")
 _INSERT_PAIRS: Final = f"{_insert('ledger_pairs', _PAIR_COLUMNS, _GIVEN_PAIRS)} RETURNING request_id"
-_PAIR_STANDINGS: Final = "SELECT request_id, fingerprint FROM tierwise.ledger_pairs WHERE request_id = ANY($1::text[])"
+_PAIR_STANDINGS: Final = """
+SELECT request_id, fingerprint FROM tierwise.ledger_pairs WHERE request_id = ANY($1::text[])
+"""
 
 # Another ledger is at the same rows: PostgreSQL ended ours so that the other can go on.
 _CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -135,7 +137,7 @@ class Store:
         self._drop()
 
     async def check(self) -> None:
-        """Raises DatabaseAway where a batch could not be written now: no server, or not the tables of this release."""
+        """Raises DatabaseAway where a batch could not be written now: no server, or not this release's tables."""
         with self._faults():
             connection = await self._connected()
             for table in ("ledger_requests", "ledger_resends"):
@@ -156,7 +158,7 @@ class Store:
         return await self._in_its_months({entry.usage.received_at_us for entry in entries}, write)
 
     async def record_validations(self, validations: Sequence[Validation]) -> list[tuple[Validation, Verdict]]:
-        """Likewise. Of a validation that is there already nothing is written, its verdict is DUPLICATE or CONFLICT."""
+        """Likewise. Of one that is there already nothing is written: its verdict is DUPLICATE or CONFLICT."""
 
         async def write(connection: asyncpg.Connection) -> list[tuple[Validation, Verdict]]:
             return await _until_not_crossed(connection, lambda: _record_validations(connection, validations))
@@ -252,9 +254,7 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
     return others
 
 
-async def _settle(
-    connection: asyncpg.Connection, entries: list[Entry], sums: Sums
-) -> list[tuple[Entry, Verdict]]:
+async def _settle(connection: asyncpg.Connection, entries: list[Entry], sums: Sums) -> list[tuple[Entry, Verdict]]:
     """For requests that have a row already. What this changes of their days goes into `sums`."""
     ids = list({entry.usage.request_id for entry in entries})
     known: dict[str, list[Standing]] = {}

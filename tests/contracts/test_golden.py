@@ -3,6 +3,7 @@
 `python -m tests.contracts.test_golden` writes those that are missing, and never changes one that is there.
 """
 
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from shared.contracts import (
     RequestPlanned,
     RequestReceived,
     RequestUsage,
+    SavingsAsked,
+    SpendAsked,
     UsageRecorded,
     ValidationUsage,
     encode,
@@ -72,6 +75,8 @@ EVENTS = [
     Answered(REFUSAL),
     ExplainRequested(RequestReceived(ID, 1_795_406_161_999_000, "chat", "billing", "normal", 600_000, 596)),
     RequestAsked(ID),
+    SpendAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
+    SavingsAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
 ]  # fmt: skip
 
 # What has grown since: its second payload.
