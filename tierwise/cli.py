@@ -1,6 +1,8 @@
 """The command line. Each command is a few lines here, and a module of its own."""
 
 import importlib.metadata
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+class Form(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
 
 
 def main() -> None:
@@ -128,3 +136,24 @@ def explain(
     from tierwise.explain import run
 
     raise typer.Exit(run(file, config, jsonl=jsonl))
+
+
+@app.command()
+def statement(
+    *,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The budgets' day; today in UTC where left out.")
+    ] = None,
+    service: Annotated[str, typer.Option(help="Only this service.")] = "",
+    form: Annotated[Form, typer.Option("--format", help="How it is shown.")] = Form.TABLE,
+) -> None:
+    """Show a day's books: by service what was spent where, on the floor too, and what cache and batch saved.
+
+    Asks the Tierwise at TIERWISE_URL, else the one that `tierwise up` runs here.
+
+    Example: tierwise statement --day 2026-11-26 --service billing --format csv
+    """
+    from tierwise.statement import run
+
+    asked = (day or datetime.now(UTC)).date().isoformat()
+    raise typer.Exit(run(asked, service, form.value))
