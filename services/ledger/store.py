@@ -175,14 +175,15 @@ class Store:
     async def _in_its_months(
         self, received_at_us: Iterable[int], write: Callable[[asyncpg.Connection], Awaitable[T]]
     ) -> T:
-        """What `write` returns; where there is no partition for what it writes, one is made first."""
+        """What `write` returns. Where there is no partition for what it writes, one is made, or another ledger was
+        faster; a row that breaks another constraint does so again.
+        """
         with self._faults():
             connection = await self._connected()
             try:
                 return await write(connection)
             except asyncpg.CheckViolationError:
-                if not await partitions.make(connection, map(_moment, received_at_us)):
-                    raise
+                await partitions.make(connection, map(_moment, received_at_us))
                 return await write(connection)
 
     async def _connected(self) -> asyncpg.Connection:

@@ -21,7 +21,7 @@ from services.ledger.days import Days
 from services.ledger.metrics import Metrics
 from services.ledger.store import Store
 from shared.bus import make_broker
-from shared.contracts import RequestUsage, UsageRecorded
+from shared.contracts import RequestUsage, UsageRecorded, ValidationUsage
 from shared.ops import Readiness
 from shared.settings import DatabaseSettings, NatsSettings
 from shared.streams import USAGE, ensure_stream
@@ -75,8 +75,8 @@ class Dispatcher:
         self.js = client.jetstream()
         self.sent = 0
 
-    async def send(self, *records: RequestUsage) -> None:
-        await self.send_raw(message(*records, batch_id=f"test.{self.sent}"))
+    async def send(self, *records: RequestUsage, validations: tuple[ValidationUsage, ...] = ()) -> None:
+        await self.send_raw(message(*records, batch_id=f"test.{self.sent}", validations=validations))
 
     async def send_raw(self, payload: bytes) -> None:
         self.sent += 1

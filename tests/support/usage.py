@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from shared.contracts import AttemptUsage, Features, RequestUsage, UsageRecorded, encode
+from shared.contracts import AttemptUsage, Features, RequestUsage, UsageRecorded, ValidationUsage, encode
 
 NOON_US = 1_790_000_000_000_000 // 86_400_000_000 * 86_400_000_000 + 43_200_000_000  # of some day, UTC
 
@@ -52,6 +52,24 @@ USAGE = RequestUsage(
     attempts=(CALL,),
 )
 
+VALIDATION = ValidationUsage(
+    request_id="req_aaaaaaaaaaaa0001",
+    received_at_us=NOON_US,
+    service="billing",
+    category="extraction",
+    backend="small-1",
+    policy_version=3,
+    probability=0.05,
+    baseline_nano_usd=98_000,
+    paired_baseline_nano_usd=120_000,
+    agreement=1.0,
+    calls=(
+        AttemptUsage(
+            1, "ref-1", NOON_US + 2_000_000, "answered", 200, 120, 0, 90, "reported", 9_000, 900.0, "reference"
+        ),
+    ),
+)
+
 
 def usage(number: int = 1, *, calls: tuple[dict[str, Any], ...] | None = None, **changes: Any) -> RequestUsage:
     """The request with this number. `calls`: what is different in each call; its cost is their sum. Where only the
@@ -65,5 +83,12 @@ def usage(number: int = 1, *, calls: tuple[dict[str, Any], ...] | None = None, *
     return msgspec.structs.replace(USAGE, **{"request_id": f"req_aaaaaaaaaaaa{number:04}", **changes})
 
 
-def message(*records: RequestUsage, batch_id: str = "dispatcher-1.1") -> bytes:
-    return encode(UsageRecorded(batch_id, records))
+def validation(number: int = 1, **changes: Any) -> ValidationUsage:
+    """Of the request with this number: a call of the reference."""
+    return msgspec.structs.replace(VALIDATION, **{"request_id": f"req_aaaaaaaaaaaa{number:04}", **changes})
+
+
+def message(
+    *records: RequestUsage, batch_id: str = "dispatcher-1.1", validations: tuple[ValidationUsage, ...] = ()
+) -> bytes:
+    return encode(UsageRecorded(batch_id, records, validations))
