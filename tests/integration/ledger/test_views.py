@@ -1,9 +1,11 @@
 """What dashboards read, against INTERFACE: columns, amounts, days. And the migrations below it."""
 
 import asyncio
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
 from services.ledger import core
@@ -21,6 +23,8 @@ DOCUMENTED = {
     "attempts": "request_id, send, attempt, backend, started_at, outcome, status, input_tokens, output_tokens, "
     "cost_usd, latency_ms",
     "spend_daily": "day, service, tier, backend, requests, input_tokens, output_tokens, cost_usd",
+    "savings_daily": "day, service, category, requests, cost_usd, baseline_usd, cache_saved_usd, batch_saved_usd, "
+    "validation_usd, net_saved_usd",
 }
 
 
@@ -224,6 +228,37 @@ def moment(at_us):
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)
 
 
+async def test_the_dashboards_role_reads_every_view_and_nothing_else(database_url, query):
+    views = [row["viewname"] for row in await query("SELECT viewname FROM pg_views WHERE schemaname = 'tierwise'")]
+    tables = [row["tablename"] for row in await query("SELECT tablename FROM pg_tables WHERE schemaname = 'tierwise'")]
+    assert set(DOCUMENTED) <= set(views)
+    async with querying(database_url) as as_dashboard:
+        await as_dashboard("SET ROLE tierwise_dashboards")
+        for view in views:
+            await as_dashboard(f"SELECT * FROM tierwise.{view}")
+            with pytest.raises(asyncpg.PostgresError):
+                await as_dashboard(f"DELETE FROM tierwise.{view}")
+        for table in tables:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await as_dashboard(f"SELECT * FROM tierwise.{table}")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await as_dashboard("CREATE TABLE tierwise.mine ()")
+
+
+async def test_a_user_who_may_not_create_roles_can_migrate(database_url, query):
+    (name,) = (await query("SELECT current_database()"))[0]
+    assert (await alembic(database_url, "downgrade", "base"))[0] == 0
+    await query("DROP SCHEMA tierwise CASCADE")
+    await query(f"CREATE ROLE owner_of_{name} LOGIN PASSWORD 'x'")
+    await query(f"GRANT CREATE ON DATABASE {name} TO owner_of_{name}")
+    try:
+        code, output = await alembic(re.sub(r"//.*@", f"//owner_of_{name}:x@", database_url), "upgrade", "head")
+        assert code == 0, output
+    finally:
+        await query(f"DROP OWNED BY owner_of_{name} CASCADE")
+        await query(f"DROP ROLE owner_of_{name}")
+
+
 async def relations(query):
     rows = await query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'tierwise'")
     return {row["table_name"] for row in rows} - {"alembic_version"}
@@ -231,7 +266,7 @@ async def relations(query):
 
 async def test_migrations_go_down_and_up_again_and_two_at_once(database_url, query):
     before = await relations(query)
-    assert {"requests", "attempts", "spend_daily", "ledger_requests"} <= before
+    assert {*DOCUMENTED, "ledger_requests", "ledger_transfers"} <= before
     assert (await alembic(database_url, "downgrade", "base"))[0] == 0
     assert await relations(query) == set()
     async with querying(database_url) as hold:  # so that neither is done before both have begun
