@@ -230,7 +230,9 @@ def moment(at_us):
 
 async def test_the_dashboards_role_reads_every_view_and_nothing_else(database_url, query):
     views = [row["viewname"] for row in await query("SELECT viewname FROM pg_views WHERE schemaname = 'tierwise'")]
-    tables = [row["tablename"] for row in await query("SELECT tablename FROM pg_tables WHERE schemaname = 'tierwise'")]
+    tables = [
+        row["tablename"] for row in await query("SELECT tablename FROM pg_tables WHERE schemaname = 'tierwise'")
+    ]
     assert set(DOCUMENTED) <= set(views)
     async with querying(database_url) as as_dashboard:
         await as_dashboard("SET ROLE tierwise_dashboards")

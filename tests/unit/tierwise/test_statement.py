@@ -1,0 +1,86 @@
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from tierwise import client, statement
+
+
+def amounts(**named):
+    return {f"{name}_nano_usd": nano for name, nano in named.items()} | {
+        f"{name}_usd": f"{nano / 1e9:.9f}" for name, nano in named.items()
+    }
+
+
+LINE = {"requests": 1200, "input_tokens": 88_000, "output_tokens": 20_160}
+TOLD = {
+    "first": "2026-11-26",
+    "last": "2026-11-26",
+    "services": [
+        {
+            "service": '[red]billing, "Ltd"',
+            **amounts(opening=5, total=60, closing=65, cache_saved=7, batch_saved=0),
+            "lines": [
+                {"payer": "budget", "tier": "small", "backend": "small-1", **LINE, **amounts(cost=40)},
+                {"payer": "floor", "tier": "small", "backend": "small-2", **LINE, **amounts(cost=20)},
+            ],
+        },
+        {
+            "service": "legal",
+            **amounts(opening=9, total=0, closing=9, cache_saved=0, batch_saved=0),
+            "lines": [],
+        },
+    ],
+    "total": amounts(budget=40, floor=20, validation=0, total=60),
+}  # fmt: skip
+
+
+def test_as_csv_every_entry_is_a_line_and_what_was_spent_makes_the_total():
+    out = io.StringIO()
+    statement.write_csv(TOLD, out)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert tuple(rows[0]) == statement.COLUMNS
+    mine = [row for row in rows if row["service"] == '[red]billing, "Ltd"']
+    assert [row["entry"] for row in mine] == [
+        "opening", "budget", "floor", "total", "closing", "cache_saved", "batch_saved",
+    ]  # fmt: skip
+    by_entry = {row["entry"]: int(row["amount_nano_usd"]) for row in mine}
+    assert by_entry["budget"] + by_entry["floor"] == by_entry["total"]
+    assert by_entry["opening"] + by_entry["total"] == by_entry["closing"]
+    assert (mine[1]["requests"], mine[0]["requests"]) == ("1200", "")
+    assert {row["day"] for row in rows} == {"2026-11-26"}
+
+
+def test_as_a_table_a_service_s_name_is_no_markup_and_nothing_saved_is_left_out():
+    out = io.StringIO()
+    Console(file=out, width=140).print(statement.table(TOLD))
+    shown = out.getvalue()
+    assert '[red]billing, "Ltd"' in shown
+    assert "cache saved" in shown
+    assert "batch saved" not in shown
+    assert "spent 0.000000060 USD" in shown.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "run", "url"),
+    [
+        ({"TIERWISE_URL": "https://router.example/"}, '{"url": "http://127.0.0.1:9"}', "https://router.example"),
+        ({}, '{"url": "http://127.0.0.1:9"}', "http://127.0.0.1:9"),
+        ({}, "not JSON", "http://127.0.0.1:8080"),
+        ({}, None, "http://127.0.0.1:8080"),
+    ],
+)
+def test_who_is_asked(tmp_path, environment, run, url):
+    if run is not None:
+        (tmp_path / ".tierwise").mkdir()
+        (tmp_path / ".tierwise" / "run.json").write_text(run)
+    assert client.url_of(environment, tmp_path) == url
+
+
+def test_where_nobody_listens_a_sentence_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("TIERWISE_URL", "http://127.0.0.1:1")
+    assert statement.run("2026-11-26", "", "json") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "is `tierwise up` running?" in said.err
