@@ -100,13 +100,19 @@ def _servers(folder: Path) -> Iterator[Servers]:
         password="bench",
         folder=folder / "nats",
     )
-    database = PostgresServer(
-        place=find_place(folder), port=ports.take(), password="bench", log=folder / "postgres.log"
-    )
     with (
         _running(nats_part(bus), folder / "nats.log") as nats_process,
-        _running(postgres_part(database), database.log) as postgres_process,
+        running_database(folder) as (database, postgres_process),
     ):
+        yield Servers(bus.url, database.url, {"nats": nats_process.pid, "postgres": postgres_process.pid})
+
+
+@contextmanager
+def running_database(folder: Path) -> Iterator[tuple[PostgresServer, subprocess.Popen[bytes]]]:
+    """A PostgreSQL with the tables in it."""
+    port = FreePorts().take()
+    database = PostgresServer(place=find_place(folder), port=port, password="bench", log=folder / "postgres.log")
+    with _running(postgres_part(database), database.log) as process:
         subprocess.run(
             [sys.executable, "-m", "alembic", "-c", ROOT / "migrations/alembic.ini", "upgrade", "head"],
             env={**os.environ, "TIERWISE_DATABASE_URL": database.url},
@@ -114,7 +120,7 @@ def _servers(folder: Path) -> Iterator[Servers]:
             check=True,
             capture_output=True,
         )
-        yield Servers(bus.url, database.url, {"nats": nats_process.pid, "postgres": postgres_process.pid})
+        yield database, process
 
 
 @contextmanager
