@@ -8,14 +8,13 @@ import msgspec
 
 from services.dispatcher.providers.openai import Usage
 from shared.contracts import AttemptUsage, Features, RequestPlanned, RequestUsage
-from shared.money import NanoUsd
+from shared.money import DEAREST_CALL, NanoUsd
 from shared.prices import cost
 
 if TYPE_CHECKING:
     from services.dispatcher.backends import Target
 
 UNKNOWN_OUTPUT_CAP: Final = 4096  # tokens, where neither the caller nor the model says how long an answer gets
-LARGEST_NANO_USD: Final = 2**63 - 1  # what a message and a column can hold
 NOTHING: Final = Usage(0, 0, 0)
 _features = msgspec.msgpack.Decoder(Features)
 
@@ -44,15 +43,22 @@ class Account:
     def enter(
         self, target: Target, outcome: str, status: int, spent: Spent, started_at_us: int, latency_ms: float
     ) -> None:
-        """One call of a backend that is over. What is unknown is charged at its worst case."""
+        """One call of a backend that is over. What the provider says it bills is what it cost; what is unknown is
+        charged at its worst case.
+        """
         usage, source = spent.usage, spent.source
-        if source == "unknown":
+        is_cost_reported = usage.cost_nano_usd >= 0
+        if is_cost_reported:
+            price = usage.cost_nano_usd
+        elif source == "unknown":
             price = self._worst_case(target)
         else:
             price = cost(target.price, usage.input, usage.cached_input, usage.output)
+        price = min(price, DEAREST_CALL)
         attempt = AttemptUsage(  # by position: names would cost as much as all the rest of it
             len(self.attempts) + 1, target.name, started_at_us, outcome, status,
             usage.input, usage.cached_input, usage.output, source, price, latency_ms, target.tier,
+            False, is_cost_reported,
         )  # fmt: skip
         self.attempts.append(attempt)
 
@@ -66,7 +72,7 @@ class Account:
             plan.request_id, plan.send, plan.received_at_us, plan.service, plan.priority, plan.category,
             target.tier, target.name, target.model, ",".join(reasons), "bypass" if "bypass" in plan.cache else "miss",
             status, last.input_tokens, last.cached_input_tokens, last.output_tokens, last.usage_source,
-            latency_ms, first_token_ms, min(paid, LARGEST_NANO_USD), self._baseline(last),
+            latency_ms, first_token_ms, paid, self._baseline(last),
             plan.policy_version, plan.lease_id, plan.reserved_nano_usd, plan.features, tuple(attempts),
         )  # fmt: skip
 
@@ -76,11 +82,12 @@ class Account:
         asked = _features.decode(plan.features).max_tokens
         cap = plan.output_cap or asked or target.context_window or UNKNOWN_OUTPUT_CAP
         here = cost(target.price, plan.input_tokens, 0, cap)
-        return min(max(plan.reserved_nano_usd, here), LARGEST_NANO_USD)
+        return max(plan.reserved_nano_usd, here)
 
     def _baseline(self, last: AttemptUsage) -> NanoUsd:
         """What the same tokens would have cost at the baseline; nothing for what was not answered."""
         baseline = self._targets.get(self._plan.baseline)
         if baseline is None or last.outcome != "answered":
             return 0
-        return cost(baseline.price, last.input_tokens, last.cached_input_tokens, last.output_tokens)
+        there = cost(baseline.price, last.input_tokens, last.cached_input_tokens, last.output_tokens)
+        return min(there, DEAREST_CALL)

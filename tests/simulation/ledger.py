@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from services.ledger import core
+from services.ledger import books, core
+from services.ledger.books import SUMMED, Answer, Sums
 from services.ledger.core import Entry, Standing, Verdict
 from shared.contracts import AttemptUsage, RequestUsage
 from tests.support.usage import NOON_US, message, usage
@@ -28,6 +29,7 @@ class Books:
     resends: list[Entry] = field(default_factory=list)
     attempts: list[tuple[str, int, AttemptUsage]] = field(default_factory=list)
     conflicts: list[Entry] = field(default_factory=list)
+    days: Sums = field(default_factory=dict)
 
     def record(self, entries: list[Entry]) -> None:
         """As the store does: what has no row yet is plainly new; the rest is settled in the order of its coming."""
@@ -40,6 +42,7 @@ class Books:
                 there.add(entry.usage.request_id)
                 self.rows.append(entry)
                 self._add_attempts(entry)
+                books.add(self.days, [entry])
         known: dict[str, list[Standing]] = {}
         for entry in [*self.rows, *self.resends]:
             known.setdefault(entry.usage.request_id, []).append(core.standing(entry))
@@ -51,13 +54,21 @@ class Books:
             if verdict is Verdict.INSTEAD:
                 old = next(row for row in self.rows if row.usage.request_id == entry.usage.request_id)
                 self.rows.remove(old)
+                books.take_back(self.days, answer(old))
                 self.resends.append(old)
                 self.rows.append(entry)
             if verdict in core.RECORDED:
                 self._add_attempts(entry)
+                books.add(self.days, [entry], answers=verdict is Verdict.INSTEAD)
 
     def _add_attempts(self, entry: Entry) -> None:
         self.attempts += [(entry.usage.request_id, entry.usage.send, call) for call in entry.usage.attempts]
+
+
+def answer(entry: Entry) -> Answer:
+    """As the row of a request tells it."""
+    told = {name: getattr(entry.usage, name) for name in Answer.__struct_fields__ if name != "day"}
+    return Answer(day=entry.day, **told)
 
 
 class Phase(Enum):
@@ -137,7 +148,9 @@ class World:
             }
             for _ in range(self.random.randint(0, 3))
         )
-        return usage(number, send=send, calls=calls, status=200 if calls and self.random.random() < 0.8 else 503)
+        status = 200 if calls and self.random.random() < 0.8 else 503
+        category, baseline = self.random.choice(("code", "general")), self.random.randrange(10_000)
+        return usage(number, send=send, calls=calls, status=status, category=category, baseline_nano_usd=baseline)
 
     def publish(self, payload: bytes) -> None:
         self.published.append(payload)
@@ -215,6 +228,10 @@ class World:
             sent = self.sent[entry.usage.request_id, entry.usage.send]
             assert entry.usage == sent, "a record was changed"
         assert self.cost_of_requests() == self.cost_of_attempts(), "requests and attempts differ in their cost"
+        assert self.of_days("requests") == len(books.rows), "a day counts other requests than there are"
+        assert self.of_days("cost_nano_usd") == self.cost_of_attempts(), "a day's cost is not that of its calls"
+        baselines = sum(entry.usage.baseline_nano_usd for entry in books.rows)
+        assert self.of_days("baseline_nano_usd") == baselines, "a day's baseline is not that of its requests"
 
     def check_all_is_there(self) -> None:
         books = self.books
@@ -229,6 +246,9 @@ class World:
 
     def cost_of_requests(self) -> int:
         return sum(entry.usage.cost_nano_usd for entry in [*self.books.rows, *self.books.resends])
+
+    def of_days(self, column: str) -> int:
+        return sum(sums[SUMMED.index(column)] for sums in self.books.days.values())
 
     def cost_of_attempts(self) -> int:
         return sum(call.cost_nano_usd for _, _, call in self.books.attempts)

@@ -12,9 +12,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from shared.money import NanoUsd, nano_usd
+
 PATH: Final = b"/chat/completions"
 BYTES_PER_TOKEN: Final = 4  # for answers that do not say what they used
 MOST_TOKENS: Final = 2**31 - 1  # of a call; what is more is a provider's mistake
+DEAREST_CALL_USD: Final = 10_000  # likewise
 _OURS: Final = "tierwise_"
 _TRUE: Final = Raw(b"true")
 
@@ -91,6 +94,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     input: int
     cached_input: int
     output: int
+    cost_nano_usd: int = -1  # of the call, where the provider says what it bills; -1: it does not
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -103,6 +107,7 @@ class UsageFields(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    cost: Any = None  # OpenRouter's: US dollars. Others may mean anything by it: it must not spoil the rest
 
     def usage(self) -> Usage | None:
         """None where the provider sent numbers that cannot be: they must not become money."""
@@ -113,7 +118,14 @@ class UsageFields(msgspec.Struct, gc=False):
         output = self.completion_tokens or 0
         if not 0 <= cached <= sent <= MOST_TOKENS or not 0 <= output <= MOST_TOKENS:
             return None
-        return Usage(sent, cached, output)
+        return Usage(sent, cached, output, -1 if self.cost is None else _billed(self.cost))
+
+
+def _billed(cost: Any) -> NanoUsd:
+    """-1 for what is no amount, and for nothing: who bills through somebody else, or not at all, says 0 too."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 < cost <= DEAREST_CALL_USD:
+        return -1
+    return nano_usd(cost)
 
 
 class _Answer(msgspec.Struct, gc=False):

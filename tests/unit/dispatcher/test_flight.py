@@ -138,9 +138,20 @@ def test_an_answer_is_recorded_ahead_of_itself(world, tower):
     head, _ = answered(tower)
     [record] = tower.records
     assert (record.status, record.backend, record.cost_nano_usd) == (200, "cheap", 15_000)
+    assert not record.attempts[0].is_cost_reported
     assert (head.cost_nano_usd, head.saved_nano_usd) == (15_000, 1_500_000 - 15_000)
     assert world.targets["cheap"].load.in_flight == 0
     assert len(tower.landed_flights) == 1
+
+
+def test_what_the_provider_says_it_bills_is_what_it_cost(world, tower):
+    world.begin()
+    world.cheap.answer(200, b'{"usage":{"prompt_tokens":10,"completion_tokens":5,"cost":0.0000123}}')
+    head, _ = answered(tower)
+    [record] = tower.records
+    assert (record.cost_nano_usd, head.cost_nano_usd) == (12_300, 12_300)
+    assert record.baseline_nano_usd == 1_500_000
+    assert [(call.cost_nano_usd, call.is_cost_reported) for call in record.attempts] == [(12_300, True)]
 
 
 def test_absurd_usage_is_counted_and_hurts_nobody(world, tower):

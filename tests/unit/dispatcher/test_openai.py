@@ -111,10 +111,19 @@ def test_numbers_keep_every_digit():
         (b'{"usage":{"prompt_tokens":3,"completion_tokens":-4}}', None),
         (b'{"usage":{"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":9}}}', None),
         (b'{"usage":"much"}', None),
+        (b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":0.00014}}', Usage(3, 0, 4, 140_000)),
+        (b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":1e-10}}', Usage(3, 0, 4, 1)),
+        (b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":2}}', Usage(3, 0, 4, 2_000_000_000)),
     ],
 )  # fmt: skip
 def test_usage_is_read_as_the_provider_bills_it_and_never_invented(answer, usage):
     assert read_usage(answer) == usage
+
+
+@pytest.mark.parametrize("cost", ["0", "-1", "null", "true", '"0.1"', '{"total":1}', "[]", "1e300", "10001"])
+def test_a_cost_that_is_no_amount_is_left_and_the_tokens_are_priced(cost):
+    answer = b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"cost":%b}}' % cost.encode()
+    assert read_usage(answer) == Usage(3, 0, 4)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"usage":', b"[1]", b'"text"', b"[" * 20_000])
