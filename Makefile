@@ -29,8 +29,9 @@ check: install  ## the quick ring: style, types, import contracts, unit tests an
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest -q tests/unit tests/contracts tests/simulation
 
-bench: install  ## what a request costs, side by side with what can be installed (QUICK=1: two minutes, not fifteen)
+bench: install  ## what a request costs, side by side with what can be installed (QUICK=1: two minutes, not fifteen; VIEWS=1: the views on ten million requests too)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(if $(VIEWS),$(BIN)/python -m bench.views,true)
 
 classifier-report: install  ## how good the classifier is on labelled requests: DATA=FILE (JSON lines: category, request, source)
 	@$(BIN)/python -m bench.classifier $(DATA)

@@ -34,7 +34,11 @@ def get(path: str, parameters: Mapping[str, str], environment: Mapping[str, str]
     token = environment.get("TIERWISE_ADMIN_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.get(url + path, params=dict(parameters), headers=headers, timeout=WITHIN_S)
+        # A proxy for the world outside knows nothing of this machine.
+        is_here = httpx.URL(url).host in {"localhost", "127.0.0.1", "::1"}
+        answer = httpx.get(
+            url + path, params=dict(parameters), headers=headers, timeout=WITHIN_S, trust_env=not is_here
+        )
         told = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NoAnswer(
