@@ -79,6 +79,22 @@ async def test_a_ledger_that_is_stopped_hands_back_what_it_holds(nats_url, datab
         await eventually(dispatcher.all_acked, "the ack", within_s=4)
 
 
+async def test_a_ledger_stores_nothing_before_it_knows_in_whose_time_zone_a_day_begins(
+    nats_url, database_url, dispatcher, query
+):
+    port = FreePorts().take()
+    with process("ledger", nats_url, database_url, port):
+        await dispatcher.send(usage(1))
+        await eventually(lambda: says(port, ["policy", "usage-stream"]), "the ledger to wait for a policy")
+        assert await query("SELECT FROM tierwise.ledger_requests") == []
+        assert await dispatcher.unacked() == 1
+        await publish(nats_url, budgets={"default": {"daily_usd": 1, "timezone": "Pacific/Kiritimati"}})
+        await eventually(dispatcher.all_acked, "the ack")
+        await eventually(lambda: is_ready(port), "readiness")
+    (row,) = await query("SELECT day::text FROM tierwise.spend_daily")
+    assert row["day"] == "2026-09-22"  # noon in Greenwich is two in the night there
+
+
 async def not_ready(port):
     return (await get(f"http://127.0.0.1:{port}/readyz"))[0] == 503
 
@@ -145,10 +161,10 @@ async def says(port, waits_for):
     return bool(status) and json.loads(body).get("waiting_for") == waits_for
 
 
-async def publish(url):
+async def publish(url, **sections):
     client = await nats.connect(url)
     try:
         bucket = await ensure_bucket(client.jetstream(), POLICY)
-        await bucket.put(CURRENT, json.dumps(POLICY_TEXT).encode())
+        await bucket.put(CURRENT, json.dumps({**POLICY_TEXT, **sections}).encode())
     finally:
         await client.close()
