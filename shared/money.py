@@ -11,7 +11,7 @@ NANO: Final = 1_000_000_000
 TOKENS_PER_PRICE: Final = 1_000_000  # prices are nano-dollars per million tokens
 # Of one call: ten million dollars. No price and no window make one so dear, and a thousand of what is dearer would
 # burst a day's sum, and with it the recording of all that comes after them.
-DEAREST_CALL: Final = 10_000_000 * NANO
+LARGEST_NANO_USD: Final = 10_000_000 * NANO
 
 
 def nano_usd(usd: float | str | Decimal) -> NanoUsd:

@@ -8,7 +8,7 @@ import msgspec
 
 from services.dispatcher.providers.openai import Usage
 from shared.contracts import AttemptUsage, Features, RequestPlanned, RequestUsage
-from shared.money import DEAREST_CALL, NanoUsd
+from shared.money import LARGEST_NANO_USD, NanoUsd
 from shared.prices import cost
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Account:
             price = self._worst_case(target)
         else:
             price = cost(target.price, usage.input, usage.cached_input, usage.output)
-        price = min(price, DEAREST_CALL)
+        price = min(price, LARGEST_NANO_USD)
         attempt = AttemptUsage(  # by position: names would cost as much as all the rest of it
             len(self.attempts) + 1, target.name, started_at_us, outcome, status,
             usage.input, usage.cached_input, usage.output, source, price, latency_ms, target.tier,
@@ -82,7 +82,7 @@ class Account:
         asked = _features.decode(plan.features).max_tokens
         cap = plan.output_cap or asked or target.context_window or UNKNOWN_OUTPUT_CAP
         here = cost(target.price, plan.input_tokens, 0, cap)
-        return max(plan.reserved_nano_usd, here)
+        return min(max(plan.reserved_nano_usd, here), LARGEST_NANO_USD)
 
     def _baseline(self, last: AttemptUsage) -> NanoUsd:
         """What the same tokens would have cost at the baseline; nothing for what was not answered."""
@@ -90,4 +90,4 @@ class Account:
         if baseline is None or last.outcome != "answered":
             return 0
         there = cost(baseline.price, last.input_tokens, last.cached_input_tokens, last.output_tokens)
-        return min(there, DEAREST_CALL)
+        return min(there, LARGEST_NANO_USD)

@@ -18,7 +18,7 @@ import msgspec
 
 from services.ledger.days import utc_day
 from shared.contracts import AttemptUsage, RequestUsage, ValidationUsage
-from shared.money import DEAREST_CALL
+from shared.money import LARGEST_NANO_USD
 
 LAST_MOMENT_US: Final = 253_370_764_800_000_000  # the year 9999: what is later has no next month
 LONGEST_MS: Final = 1e12  # thirty years; what is longer, or no number at all, was never measured
@@ -161,11 +161,11 @@ def _flaw(usage: RequestUsage, sole_call: AttemptUsage | None) -> str:
         return f"received_at_us is no point in time: {usage.received_at_us}"
     if not -1 <= usage.latency_ms <= LONGEST_MS:
         return f"latency_ms is no duration: {usage.latency_ms}"
-    if not 0 <= usage.baseline_nano_usd <= DEAREST_CALL:
+    if not 0 <= usage.baseline_nano_usd <= LARGEST_NANO_USD:
         return f"baseline_nano_usd is no cost: {usage.baseline_nano_usd}"
-    if not 0 <= usage.cache_saved_nano_usd <= DEAREST_CALL:
+    if not 0 <= usage.cache_saved_nano_usd <= LARGEST_NANO_USD:
         return f"cache_saved_nano_usd is no amount: {usage.cache_saved_nano_usd}"
-    if not -DEAREST_CALL <= usage.batch_saved_nano_usd <= DEAREST_CALL:
+    if not -LARGEST_NANO_USD <= usage.batch_saved_nano_usd <= LARGEST_NANO_USD:
         return f"batch_saved_nano_usd is no amount: {usage.batch_saved_nano_usd}"
     attempts = usage.attempts
     flaw = _flaw_of_calls(attempts)
@@ -183,9 +183,9 @@ def _flaw_of_validation(validation: ValidationUsage) -> str:
         return f"probability is none with which something was chosen: {validation.probability}"
     if not (validation.agreement == -1 or 0 <= validation.agreement <= 1):
         return f"agreement is neither -1 nor from 0 to 1: {validation.agreement}"
-    if not 0 <= validation.baseline_nano_usd <= DEAREST_CALL:
+    if not 0 <= validation.baseline_nano_usd <= LARGEST_NANO_USD:
         return f"baseline_nano_usd is no cost: {validation.baseline_nano_usd}"
-    if not -1 <= validation.paired_baseline_nano_usd <= DEAREST_CALL:
+    if not -1 <= validation.paired_baseline_nano_usd <= LARGEST_NANO_USD:
         return f"paired_baseline_nano_usd is neither -1 nor a cost: {validation.paired_baseline_nano_usd}"
     return _flaw_of_calls(validation.calls)
 
@@ -196,7 +196,7 @@ def _flaw_of_calls(calls: tuple[AttemptUsage, ...]) -> str:
             return f"started_at_us of attempt {call.attempt} is no point in time: {call.started_at_us}"
         if not -1 <= call.latency_ms <= LONGEST_MS:
             return f"latency_ms of attempt {call.attempt} is no duration: {call.latency_ms}"
-        if not 0 <= call.cost_nano_usd <= DEAREST_CALL:
+        if not 0 <= call.cost_nano_usd <= LARGEST_NANO_USD:
             return f"cost_nano_usd of attempt {call.attempt} is no cost: {call.cost_nano_usd}"
     if len(calls) > 1 and len({call.attempt for call in calls}) < len(calls):
         return "two attempts have the same number: one of two paid calls would be lost"
