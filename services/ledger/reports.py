@@ -47,7 +47,7 @@ _CATEGORIES: Final = text(f"""
 
 
 def _pair_sums(known: str, true: str) -> str:
-    """The columns of savings.PairSums, in its order, over pairs where `true` is there."""
+    """The columns of savings.PairSums, in its order."""
     known, true = f"({known} / probability)", f"({true} / probability)"
     products = [f"(1 - probability) * {a} * {b}" for a, b in ((known, known), (known, true), (true, true))]
     summed = [known, true, f"{known} * {known}", *products, *(f"{known} * {product}" for product in products)]
@@ -56,8 +56,9 @@ def _pair_sums(known: str, true: str) -> str:
 
 def _pairs(known: str, true: str) -> str:
     return f"""
-        SELECT {_pair_sums(known, true)} FROM tierwise.ledger_pairs
+        SELECT category, {_pair_sums(known, true)} FROM tierwise.ledger_pairs
         WHERE day BETWEEN :first AND :last AND {_OF_SERVICE} AND {true} IS NOT NULL
+        GROUP BY category
     """  # noqa: S608  # constants
 
 
@@ -78,9 +79,9 @@ async def savings(engine: AsyncEngine, asked: SavingsAsked) -> dict[str, Any]:
     within = {"first": asked.first, "last": asked.last, "service": asked.service}
     async with engine.connect() as connection:
         categories = (await connection.execute(_CATEGORIES, within)).mappings().all()
-        lengths = (await connection.execute(_LENGTHS, within)).one()
-        agreements = (await connection.execute(_AGREEMENTS, within)).one()
-    return savings_report(asked, categories, PairSums(*lengths), PairSums(*agreements))
+        lengths = {category: PairSums(*told) for category, *told in await connection.execute(_LENGTHS, within)}
+        agreed = {category: PairSums(*told) for category, *told in await connection.execute(_AGREEMENTS, within)}
+    return savings_report(asked, categories, lengths, agreed)
 
 
 # What is told, pure -----------------------------------------------------------------------------------------
@@ -118,41 +119,57 @@ def _service(service: str, opening: NanoUsd, lines: list[Row]) -> dict[str, Any]
 
 
 def savings_report(
-    asked: SavingsAsked, categories: Iterable[Row], lengths: PairSums, agreements: PairSums
+    asked: SavingsAsked, rows: Iterable[Row], lengths: Mapping[str, PairSums], agreements: Mapping[str, PairSums]
 ) -> dict[str, Any]:
-    """`estimate` is there where enough pairs tell how long the baseline's own answers are; else the baseline is known
-    for the answers' own lengths only, and says so by `null`.
+    """By service and category, by category, and in all. `lengths` and `agreements` are of each category.
+
+    `estimate` is there where enough pairs tell how long the baseline's own answers are; else the baseline is known
+    for the answers' own lengths only, and says so by `null`. `quality` likewise.
     """
-    rows = [dict(row) for row in categories]
-    names = ("cost", "baseline", "cache_saved", "batch_saved", "validation")
-    whole = {name: sum(row[f"{name}_nano_usd"] for row in rows) for name in names}
+    known = list(rows)
+    categories = sorted({row["category"] for row in known} | set(lengths) | set(agreements))
+    nothing = PairSums()
     return {
         "first": asked.first,
         "last": asked.last,
+        "services": [{"service": row["service"], "category": row["category"], **_saved([row])} for row in known],
         "categories": [
             {
-                **{name: row[name] for name in ("service", "category", "requests")},
-                **_amounts(_with_net({name: row[f"{name}_nano_usd"] for name in names})),
+                "category": category,
+                **_judged(
+                    [row for row in known if row["category"] == category],
+                    lengths.get(category, nothing),
+                    agreements.get(category, nothing),
+                ),
             }
-            for row in rows
+            for category in categories
         ],
-        "total": {"requests": sum(row["requests"] for row in rows), **_amounts(_with_net(whole))},
-        "estimate": _estimate(whole, lengths),
-        "quality": _quality(agreements),
+        "total": _judged(known, sum(lengths.values(), nothing), sum(agreements.values(), nothing)),
         "confidence": CONFIDENCE,
         "fewest_pairs": FEWEST_PAIRS,
     }
 
 
-def _with_net(amounts: dict[str, NanoUsd]) -> dict[str, NanoUsd]:
-    return {**amounts, "net_saved": amounts["baseline"] - amounts["cost"] - amounts["validation"]}
+_SAVING: Final = ("cost", "baseline", "cache_saved", "batch_saved", "validation")
 
 
-def _estimate(whole: Mapping[str, NanoUsd], lengths: PairSums) -> dict[str, Any] | None:
-    baseline = total(whole["baseline"], lengths)
+def _saved(rows: Iterable[Row]) -> dict[str, Any]:
+    taken = list(rows)
+    amounts: dict[str, NanoUsd] = {name: sum(row[f"{name}_nano_usd"] for row in taken) for name in _SAVING}
+    net = amounts["baseline"] - amounts["cost"] - amounts["validation"]
+    return {"requests": sum(row["requests"] for row in taken), **_amounts({**amounts, "net_saved": net})}
+
+
+def _judged(rows: Iterable[Row], lengths: PairSums, agreements: PairSums) -> dict[str, Any]:
+    saved = _saved(rows)
+    return {**saved, "estimate": _estimate(saved, lengths), "quality": _quality(agreements)}
+
+
+def _estimate(saved: Mapping[str, Any], lengths: PairSums) -> dict[str, Any] | None:
+    baseline = total(saved["baseline_nano_usd"], lengths)
     if baseline is None:
         return None
-    paid = whole["cost"] + whole["validation"]
+    paid = saved["cost_nano_usd"] + saved["validation_nano_usd"]
     bounds: dict[str, NanoUsd] = {}
     for name, value in (("", baseline.value), ("_low", baseline.low), ("_high", baseline.high)):
         bounds[f"baseline{name}"] = round(value)

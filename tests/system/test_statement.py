@@ -77,7 +77,7 @@ def test_savings_agree_with_the_view(router, spent):
         "SELECT sum(requests)::bigint AS requests, sum(net_saved_nano_usd)::bigint AS net FROM tierwise.savings_daily"
     )
     assert (told["total"]["requests"], told["total"]["net_saved_nano_usd"]) == (view["requests"], view["net"])
-    assert told["estimate"] is None
+    assert told["total"]["estimate"] is None
 
 
 def test_a_statement_is_a_table_lines_or_json(router, spent):

@@ -89,18 +89,20 @@ async def test_one_service_alone(store, asked):
     assert [each["service"] for each in told["services"]] == ["legal"]
     assert (await asked(SpendAsked(TODAY, TODAY, "nobody")))["services"] == []
     told = await asked(SavingsAsked(TODAY, TODAY, "legal"))
-    assert [each["service"] for each in told["categories"]] == ["legal"]
+    assert [each["service"] for each in told["services"]] == ["legal"]
 
 
 async def test_savings_without_pairs_are_known_for_the_answers_lengths_only(store, asked):
     await record(store, *RECORDS, validations=(validation(1),))
     told = await asked(SavingsAsked(TODAY, TOMORROW))
-    billing, legal = told["categories"]
+    billing, legal = told["services"]
     assert (billing["requests"], billing["cost_nano_usd"], billing["baseline_nano_usd"]) == (4, 3_500, 4 * 98_000)
     assert (billing["validation_nano_usd"], billing["net_saved_nano_usd"]) == (9_000, 4 * 98_000 - 12_500)
     assert (billing["cache_saved_usd"], legal["cache_saved_usd"]) == ("0.00000075", "0")
     assert told["total"]["net_saved_nano_usd"] == 5 * 98_000 - 3_500 - 750 - 9_000
-    assert told["estimate"] is told["quality"] is None
+    assert told["total"]["estimate"] is told["total"]["quality"] is None
+    (extraction,) = told["categories"]
+    assert {**extraction, "category": None} == {**told["total"], "category": None}
 
 
 async def test_the_estimate_in_sql_is_that_of_the_core(store, asked):
@@ -117,6 +119,7 @@ async def test_the_estimate_in_sql_is_that_of_the_core(store, asked):
                 baseline_nano_usd=known,
                 paired_baseline_nano_usd=true,
                 agreement=agreement,
+                category=("code", "extraction")[number % 2],
                 calls=(),
             )
         )
@@ -125,7 +128,8 @@ async def test_the_estimate_in_sql_is_that_of_the_core(store, asked):
         if agreement >= 0:
             agreements.append(Pair(p, 1, agreement))
     await record(store, usage(1), validations=tuple(checked))
-    told = await asked(SavingsAsked(TODAY, TODAY))
+    report = await asked(SavingsAsked(TODAY, TODAY))
+    told = report["total"]
     expected = savings.total(98_000, savings.sums(lengths))
     estimate = told["estimate"]
     assert estimate["pairs"] == len(lengths)
@@ -138,3 +142,9 @@ async def test_the_estimate_in_sql_is_that_of_the_core(store, asked):
     assert quality["agreement"] == pytest.approx(parity.value)
     assert quality["agreement_low"] == pytest.approx(parity.low)
     assert quality["agreement_high"] == pytest.approx(min(parity.high, 1))
+
+    code, extraction = report["categories"]
+    assert (code["category"], code["requests"], code["baseline_nano_usd"]) == ("code", 0, 0)
+    assert code["estimate"]["pairs"] + extraction["estimate"]["pairs"] == len(lengths)
+    assert code["quality"]["pairs"] + extraction["quality"]["pairs"] == len(agreements)
+    assert code["quality"]["agreement"] != extraction["quality"]["agreement"]
