@@ -22,9 +22,9 @@ async def engine(database_url):
 
 async def record(database_url, *records):
     store = Store(database_settings(database_url))
-    entries, poison = read(message(*records), 0)
-    assert not poison
-    await store.record(entries)
+    reading = read([message(*records)])
+    assert not reading.poison
+    await store.record(reading.entries)
     await store.aclose()
 
 
