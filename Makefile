@@ -36,8 +36,9 @@ bench: install  ## what a request costs, side by side with what can be installed
 classifier-report: install  ## how good the classifier is on labelled requests: DATA=FILE (JSON lines: category, request, source)
 	@$(BIN)/python -m bench.classifier $(DATA)
 
-simulate: install  ## the ledger under loss, duplication and reordering; SEED=… replays a run
+simulate: install  ## books and budgets under loss, duplication, reordering and crashes; SEED=… replays a run
 	@$(BIN)/python -m tests.simulation.ledger --seed $(SEED)
+	@$(BIN)/python -m tests.simulation.budgets --seed $(SEED)
 
 schema: install  ## write docs/tierwise.schema.json anew, which editors check tierwise.yaml by
 	@$(BIN)/python -m tierwise.schema > docs/tierwise.schema.json

@@ -380,6 +380,61 @@ class SavingsAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="sav
 LedgerQuestion: TypeAlias = RequestAsked | SpendAsked | SavingsAsked
 
 
+# 7. budgets: classifier ↔ ledger ----------------------------------------------------------------------------
+
+
+class GrantAsked(Hot, frozen=True, array_like=True, gc=False):
+    """One service's wish for more of its day. Amounts are nano-dollars.
+
+    The holder names the lease that it asks for, so that asking again after silence is the same wish. Without a name
+    it wants no money, only to hear how the day stands.
+    """
+
+    service: str
+    day: str  # YYYY-MM-DD, by the budget's time zone: the day on which its requests were received
+    lease_id: str = ""
+    need: int = 0  # the least that is of any use: what the plan at the head of the queue reserves
+    waiting: int = 0  # what all plans in the queue reserve
+    ahead: int = 0  # what the next seconds may take besides
+
+
+class LeaseReported(Hot, frozen=True, array_like=True, gc=False):
+    """What a holder says of one of its leases. `kept` only ever falls, so that any order of reports is a true one."""
+
+    lease_id: str
+    kept: int  # of what was granted, all that is reserved and all that may still be; the rest goes back
+    ends_in_ms: int = -1  # -1: the lease is in use. Else nothing more is reserved, and no request lives longer
+
+
+class GrantRequested(Hot, frozen=True, array_like=True, gc=False):
+    """A classifier's wishes and reports, in one message. Answered by `Granted` to the reply subject."""
+
+    subject: ClassVar[str] = "budget.grant"
+
+    holder: str
+    asked: tuple[GrantAsked, ...] = ()
+    reported: tuple[LeaseReported, ...] = ()
+
+
+class Grant(Hot, frozen=True, array_like=True, gc=False):
+    """The answer to one `GrantAsked`, and how its day stands. Nano-dollars."""
+
+    service: str
+    day: str
+    lease_id: str
+    granted: int  # 0: not now
+    limit: int
+    spent: int
+    held: int  # by all leases of the day: reserved, or not yet
+
+
+class Granted(Hot, frozen=True, array_like=True, gc=False):
+    """Everything that was reported is in the books. Where `away` is set nothing is: the ledger has no database."""
+
+    grants: tuple[Grant, ...] = ()
+    away: bool = False
+
+
 # Packing ----------------------------------------------------------------------------------------------------
 
 _LENGTH = Layout(">I")

@@ -23,6 +23,11 @@ from shared.contracts import (
     CreditGranted,
     ExplainRequested,
     Features,
+    Grant,
+    GrantAsked,
+    Granted,
+    GrantRequested,
+    LeaseReported,
     PlanRefused,
     Refusal,
     RequestAsked,
@@ -77,6 +82,14 @@ EVENTS = [
     RequestAsked(ID),
     SpendAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
     SavingsAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
+    GrantRequested(
+        "classifier-0123456789ab",
+        (GrantAsked("billing", "2026-11-25", "classifier-0123456789ab.7", 5_000, 15_000, 400_000),),
+        (LeaseReported("classifier-0123456789ab.6", 90_000, 600_000), LeaseReported("classifier-0123456789ab.5", 7)),
+    ),
+    Granted(
+        (Grant("billing", "2026-11-25", "classifier-0123456789ab.7", 400_000, 10**9, 600_000_000, 1_400_000),), False
+    ),
 ]  # fmt: skip
 
 # What has grown since: its second payload.
@@ -139,6 +152,7 @@ def test_every_event_has_a_golden_payload():
         if isinstance(value, type) and issubclass(value, contracts.Hot) and value is not contracts.Hot
     }
     parts_of_others = {Refusal, Features, RequestUsage, AttemptUsage, contracts.LedgerAsked}
+    parts_of_others |= {GrantAsked, LeaseReported, Grant}
     assert events - parts_of_others == {type(event) for event in EVENTS}
 
 
