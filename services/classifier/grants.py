@@ -110,6 +110,13 @@ class _Wallet:
         """What may become free at most, should nothing of what is held be spent."""
         return self.daily - self.spent
 
+    def purse(self, available: NanoUsd) -> Purse:
+        limit = self.limit
+        return Purse(
+            available, available <= 0, self.floor_tier, limit.on_exhausted == "reject", self.daily, self.spent,
+            self.held, self.resets_at,
+        )  # fmt: skip
+
     def take(self, amount: NanoUsd, until: float) -> str:
         """Reserved of the first lease that covers it. The lease's id; empty: none does."""
         for lease in self.leases:
@@ -170,14 +177,14 @@ class Grants(Mapping[str, Purse]):
     # What a budget allows -----------------------------------------------------------------------------------
 
     def get(self, service: str, default: Purse | None = None) -> Purse | None:  # type: ignore[override]
+        """All that is not spent may be reserved: what others hold of it mostly comes back, and is waited for."""
         wallet = self._wallet(service, self.moment_us)
-        if wallet is None:
-            return default
-        left, rest = wallet.left, wallet.rest
-        return Purse(
-            max(rest - wallet.held, 0) + left, rest <= 0, wallet.floor_tier, wallet.limit.on_exhausted == "reject",
-            wallet.daily, wallet.spent, max(wallet.held - left, 0), wallet.resets_at,
-        )  # fmt: skip
+        return default if wallet is None else wallet.purse(max(wallet.rest, 0))
+
+    def refused(self, service: str, received_at_us: int) -> Purse | None:
+        """For who has waited in vain: only what nobody holds."""
+        wallet = self._wallet(service, received_at_us)
+        return None if wallet is None else wallet.purse(max(wallet.rest - wallet.held, 0) + wallet.left)
 
     def __getitem__(self, service: str) -> Purse:
         purse = self.get(service)

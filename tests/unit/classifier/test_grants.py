@@ -341,15 +341,16 @@ def test_the_day_begins_at_midnight_of_the_budgets_time_zone():
     assert one.purse(at_us=almost).resets_at == "2026-11-25T23:00:00+00:00"
 
 
-def test_the_purse_says_what_could_be_had_now():
+def test_the_purse_has_what_is_not_spent_and_who_waited_in_vain_gets_what_is_not_held():
     one = Classifier(billing=Budget(daily_usd=1, on_exhausted="reject", downgrade_to="large"))
     assert one.purse().available_nano_usd == LIMIT, "nothing else is known yet"
     one.park(1000)
     one.grant(10_000, spent=600_000_000, held=300_010_000)
     purse = one.purse()
-    assert purse.available_nano_usd == 100_000_000 - 10_000 + 9000
-    assert (purse.spent_nano_usd, purse.reserved_nano_usd) == (600_000_000, 300_001_000)
+    assert purse.available_nano_usd == 400_000_000
+    assert (purse.spent_nano_usd, purse.reserved_nano_usd) == (600_000_000, 300_010_000)
     assert (purse.floor_tier, purse.rejects, purse.exhausted) == (1, True, False)
+    assert one.grants.refused("billing", NOON_US).available_nano_usd == 100_000_000 - 10_000 + 9000
 
 
 def test_what_nobody_took_can_be_reserved_again():
@@ -391,7 +392,7 @@ def test_an_answer_that_comes_twice_is_one_lease():
     wish = one.wish
     one.grant(5000, wish=wish)
     one.grant(5000, wish=wish)
-    assert one.purse().available_nano_usd - (LIMIT - 5000) == 4000
+    assert one.grants.refused("billing", NOON_US).available_nano_usd == LIMIT - 5000 + 4000
 
 
 def test_a_wish_that_is_refused_and_then_granted_to_a_second_copy_is_given_back():
