@@ -47,9 +47,18 @@ def _limit(budget: Budget) -> Limit:
         nano_usd(budget.daily_usd),
         budget.on_exhausted,
         budget.downgrade_to or "",
-        budget.timezone,
+        budget.timezone if _is_known(budget.timezone) else "UTC",
         budget.when_ledger_is_away,
     )
+
+
+def _is_known(timezone: str) -> bool:
+    """To this machine: what it does not know counts as UTC, here as in the books."""
+    try:
+        ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 class BudgetDay(msgspec.Struct, frozen=True):
@@ -61,9 +70,13 @@ class BudgetDay(msgspec.Struct, frozen=True):
 
 
 def budget_day(timezone: str, at_us: int) -> BudgetDay:
-    """The day in `timezone` on which that moment falls. Raises ZoneInfoNotFoundError."""
+    """The day in `timezone`, which must be known, on which that moment falls."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+    return calendar_day(timezone, moment.astimezone(ZoneInfo(timezone)).date())
+
+
+def calendar_day(timezone: str, day: date) -> BudgetDay:
     zone = ZoneInfo(timezone)
-    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).astimezone(zone).date()
     return BudgetDay(day.isoformat(), _midnight_us(day, zone), _midnight_us(day + timedelta(days=1), zone))
 
 

@@ -4,7 +4,7 @@ Rows that are there are attached as they are, as the partition of all months unt
 transfers and their days' sums are made from them.
 
 Revision ID: 0004
-Revises: 0002
+Revises: 0003
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 SCHEMA = "tierwise"
 KEYS = {

@@ -57,11 +57,11 @@ class Lease(msgspec.Struct):
         return self.kept - self.settled
 
 
-def may_be_leased(day: str, timezone: str, now: float) -> bool:
-    """Whether requests can be received on that day: it is today, by somebody's clock."""
-    return any(
-        day == budget_day(timezone, int((now + skew) * 1e6)).day for skew in (-CLOCKS_DIFFER_S, CLOCKS_DIFFER_S)
-    )
+def lent_day(asked: str, timezone: str, now: float) -> str:
+    """The day that is asked for, if it is today by anybody's clock; else today by ours."""
+    moments = (now - CLOCKS_DIFFER_S, now + CLOCKS_DIFFER_S, now)
+    days = [budget_day(timezone, int(moment * 1e6)).day for moment in moments]
+    return asked if asked in days else days[-1]
 
 
 def offer(free: NanoUsd, asked: GrantAsked) -> NanoUsd:

@@ -15,9 +15,10 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from services.ledger import books, core, partitions, rows
+from services.ledger import books, budgets, core, partitions, rows
 from services.ledger.books import Answer, Sums
 from services.ledger.core import Entry, Poison, Standing, Validation, Verdict
+from shared.budgets import Limits
 from shared.database import SCHEMA, connect
 from shared.settings import DatabaseSettings
 
@@ -132,6 +133,7 @@ class Store:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._connection: asyncpg.Connection | None = None
+        self.limits = Limits()
 
     async def aclose(self) -> None:
         self._drop()
@@ -150,9 +152,9 @@ class Store:
         async def write(connection: asyncpg.Connection) -> list[tuple[Entry, Verdict]]:
             try:
                 async with connection.transaction():
-                    await _record_as_new(connection, entries)
+                    await _record_as_new(connection, entries, self.limits)
             except (asyncpg.UniqueViolationError, *_CROSSED):
-                return await _until_not_crossed(connection, lambda: _record(connection, entries))
+                return await _until_not_crossed(connection, lambda: _record(connection, entries, self.limits))
             return []
 
         return await self._in_its_months({entry.usage.received_at_us for entry in entries}, write)
@@ -212,7 +214,7 @@ class Store:
             raise DatabaseAway(f"{type(error).__name__}: {error}"[:_REASON_LENGTH]) from error
 
 
-async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry], limits: Limits) -> None:
     """The usual way: each row is written once. Raises UniqueViolationError where a request is there already."""
     await _copy(connection, "ledger_requests", rows.REQUEST_COLUMNS, rows.requests(entries))
     await _copy(connection, "ledger_attempts", rows.CALL_COLUMNS, rows.calls(entries))
@@ -220,6 +222,7 @@ async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry
     sums: Sums = {}
     books.add(sums, entries)
     await _add_to_days(connection, sums)
+    await budgets.settle(connection, entries, limits)  # last: no grant waits longer than for the commit
 
 
 async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[], Awaitable[T]]) -> T:
@@ -235,7 +238,9 @@ async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[],
                 raise
 
 
-async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
+async def _record(
+    connection: asyncpg.Connection, entries: Sequence[Entry], limits: Limits
+) -> list[tuple[Entry, Verdict]]:
     """The way that looks: some of `entries` are there already, or have one request twice among them."""
     first: dict[str, Entry] = {}
     rest = [entry for entry in entries if first.setdefault(entry.usage.request_id, entry) is not entry]
@@ -252,6 +257,7 @@ async def _record(connection: asyncpg.Connection, entries: Sequence[Entry]) -> l
     await connection.execute(_INSERT_CALLS)
     await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(recorded))
     await _add_to_days(connection, sums)
+    await budgets.settle(connection, recorded, limits)
     return others
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
     func,
 )
 
@@ -195,4 +197,46 @@ poison = Table(
     Column("raw", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What an operator set over the file's budget, as the file would have it, in JSON.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("budget", Text, nullable=False),
+    Column("set_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# services/ledger/leases.py's Day.
+budget_days = Table(
+    "budget_days",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("day", Date, primary_key=True),  # by the budget's time zone
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("resets_at", DateTime(timezone=True), nullable=False),
+    Column("on_exhausted", Text, nullable=False),
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    Column("spent_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("held_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("floor_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("granted_nano_usd_last", BigInteger, nullable=False, server_default="0"),  # for the statement that grants
+    Column("exhausted_at", DateTime(timezone=True)),  # when a wish was first refused for good
+    Index(None, "resets_at"),
+)
+
+# services/ledger/leases.py's Lease.
+budget_leases = Table(
+    "budget_leases",
+    metadata,
+    Column("lease_id", Text, primary_key=True),
+    Column("service", Text, nullable=False),  # empty: given back before it was asked for, and never granted
+    Column("day", Date),
+    Column("kept_nano_usd", BigInteger, nullable=False),
+    Column("settled_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("charged", Boolean, nullable=False, server_default=false()),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("granted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "due_at"),
 )

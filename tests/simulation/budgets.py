@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
+from msgspec.structs import replace as replace_struct
+
 from services.classifier.grants import Grants, Outcome
 from services.ledger import leases
 from services.ledger.leases import Day, Lease
@@ -78,13 +80,13 @@ class Store:
                 self.rules.hear(self.day((lease.service, lease.day)), lease, report, now, LONGEST_S)
 
     def grant(self, asked: GrantAsked, now: float) -> Grant:
-        account = (asked.service, asked.day)
-        day = self.day(account)
+        lent = replace_struct(asked, day=leases.lent_day(asked.day, self.zones[asked.service], now))
+        day = self.day((lent.service, lent.day))
         granted = 0
         if asked.lease_id in self.leases:
             granted = self.leases[asked.lease_id].kept  # the same wish again
-        elif asked.lease_id and leases.may_be_leased(asked.day, self.zones[asked.service], now):
-            lease = self.rules.grant(day, asked, now, LONGEST_S)
+        elif asked.lease_id:
+            lease = self.rules.grant(day, lent, now, LONGEST_S)
             if lease is not None:
                 self.leases[asked.lease_id] = lease
                 granted = lease.kept

@@ -119,16 +119,13 @@ def test_a_holder_that_comes_back_corrects_the_charge():
     assert (day.spent, day.held) == (30, 0)
 
 
-@pytest.mark.parametrize(
-    ("day", "may"),
-    [("2026-11-22", False), ("2026-11-23", True), ("2026-11-24", False)],
-)
-def test_only_today_is_leased(day, may):
-    assert leases.may_be_leased(day, "UTC", NOW) is may
+@pytest.mark.parametrize("day", ["2026-11-22", "2026-11-23", "2026-11-24"])
+def test_only_today_is_leased(day):
+    assert leases.lent_day(day, "UTC", NOW) == "2026-11-23"
 
 
-def test_clocks_differ_at_midnight():
+@pytest.mark.parametrize("off", [-60, 0, 60])
+def test_at_midnight_it_is_both_days_for_clocks_differ(off):
     midnight = 1_795_478_400.0  # 2026-11-24T00:00:00Z
-    for off in (-60, 0, 60):
-        assert leases.may_be_leased("2026-11-23", "UTC", midnight + off)
-        assert leases.may_be_leased("2026-11-24", "UTC", midnight + off)
+    for day in ("2026-11-23", "2026-11-24"):
+        assert leases.lent_day(day, "UTC", midnight + off) == day

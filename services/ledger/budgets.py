@@ -1,0 +1,334 @@
+"""Budgets in PostgreSQL: what services/ledger/leases.py decides, on rows. Transactions are the callers'.
+
+One conditional statement decides a grant. All else locks leases before days, and each in the order of their keys, so
+that no two ledgers wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+import msgspec
+
+from services.ledger import books, leases
+from services.ledger.core import Entry
+from services.ledger.leases import AHEAD_SHARE, Day, Lease
+from shared.budgets import DEFAULT, BudgetDay, Limit, Limits, budget_day, calendar_day
+from shared.contracts import Grant, GrantAsked, LeaseReported
+from shared.money import NanoUsd
+from shared.policy import Budget
+
+Account: TypeAlias = tuple[str, date]  # service and day
+
+FORGOTTEN_AFTER: Final = "1 hour"  # a lease of which nothing is outstanding; a message that late is none
+CHARGED_FORGOTTEN_AFTER: Final = "7 days"  # one whose charge a late record may still correct
+
+_budget = msgspec.json.Decoder(Budget)
+
+# What every limit is computed from must not change between the reading and the writing.
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(5561170293830242911)"
+
+
+# Days -------------------------------------------------------------------------------------------------------
+
+_OPEN_DAY: Final = """
+INSERT INTO tierwise.budget_days (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+"""
+
+_LATE_DAYS: Final = "SELECT service, day FROM tierwise.budget_days WHERE resets_at > now() - interval '1 day'"
+
+# A day that no budget stands over any more ends at once; one that has a budget again goes on.
+_SET_LIMITS: Final = """
+UPDATE tierwise.budget_days AS old
+SET limit_nano_usd = new.amount, on_exhausted = new.on_exhausted,
+    starts_at = new.starts_at, resets_at = new.resets_at,
+    exhausted_at = CASE WHEN new.amount > old.limit_nano_usd THEN NULL ELSE old.exhausted_at END
+FROM unnest($1::text[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bigint[])
+    AS new(service, day, starts_at, resets_at, on_exhausted, amount)
+WHERE old.service = new.service AND old.day = new.day AND (old.limit_nano_usd, old.on_exhausted, old.resets_at)
+    IS DISTINCT FROM (new.amount, new.on_exhausted, new.resets_at)
+"""
+_END_DAYS: Final = """
+UPDATE tierwise.budget_days SET resets_at = now()
+WHERE resets_at > now() AND (service, day) IN (SELECT * FROM unnest($1::text[], $2::date[]))
+"""
+
+
+async def open_day(connection: asyncpg.Connection, service: str, limit: Limit, day: BudgetDay) -> None:
+    """Where it is not there yet."""
+    await connection.execute(_OPEN_DAY, service, *_day_row(limit, day))
+
+
+def _day_row(limit: Limit, day: BudgetDay) -> tuple[date, datetime, datetime, str, NanoUsd]:
+    return (
+        date.fromisoformat(day.day), _time(day.starts_us / 1e6), _time(day.ends_us / 1e6), limit.on_exhausted,
+        limit.daily_nano_usd,
+    )  # fmt: skip
+
+
+async def operators_words(connection: asyncpg.Connection) -> dict[str, Budget]:
+    """What has been set over the file, by service."""
+    rows = await connection.fetch("SELECT service, budget FROM tierwise.budgets ORDER BY service")
+    return {service: _budget.decode(text) for service, text in rows}
+
+
+async def set_budget(connection: asyncpg.Connection, service: str, budget: Budget | None) -> None:
+    """An operator's word, which holds until it is taken back (None)."""
+    await connection.execute(_ONE_AT_A_TIME)
+    if budget is None:
+        await connection.execute("DELETE FROM tierwise.budgets WHERE service = $1", service)
+        return
+    await connection.execute(
+        "INSERT INTO tierwise.budgets (service, budget) VALUES ($1, $2) "
+        "ON CONFLICT (service) DO UPDATE SET budget = excluded.budget, set_at = now()",
+        service,
+        msgspec.json.encode(budget).decode(),
+    )
+
+
+async def apply(connection: asyncpg.Connection, file: Mapping[str, Budget], now: float) -> Limits:
+    """Brings the days that are not over to what holds now: the file, and operators' words over it."""
+    await connection.execute(_ONE_AT_A_TIME)
+    limits = Limits(file, await operators_words(connection))
+    for service in limits.named:
+        limit = limits.of(service)
+        if limit is not None and service != DEFAULT:
+            await open_day(connection, service, limit, budget_day(limit.timezone, int(now * 1e6)))
+    kept, ended = [], []
+    for service, day in await connection.fetch(_LATE_DAYS):
+        limit = limits.of(service)
+        if limit is None:
+            ended.append((service, day))
+            continue
+        found = calendar_day(limit.timezone, day)
+        if found.ends_us > now * 1e6:
+            kept.append((service, *_day_row(limit, found)))
+    if kept:
+        await connection.execute(_SET_LIMITS, *map(list, zip(*kept, strict=True)))
+    if ended:
+        await connection.execute(_END_DAYS, *map(list, zip(*ended, strict=True)))
+    return limits
+
+
+# Grants -----------------------------------------------------------------------------------------------------
+
+# leases.offer, in SQL.
+_FREE: Final = "(limit_nano_usd - spent_nano_usd - held_nano_usd)"
+_OFFER: Final = f"least({_FREE}, greatest($5::bigint, least($6::bigint, {_FREE} / {AHEAD_SHARE})))"
+
+# The condition is looked at again on the row as another ledger left it: PostgreSQL's READ COMMITTED. A name that was
+# used already violates the key of leases, and undoes the debit with it.
+_GRANT: Final = f"""
+WITH debited AS (
+    UPDATE tierwise.budget_days SET held_nano_usd = held_nano_usd + {_OFFER}, granted_nano_usd_last = {_OFFER}
+    WHERE service = $1 AND day = $2 AND {_OFFER} >= greatest($4::bigint, 1)
+    RETURNING limit_nano_usd, spent_nano_usd, held_nano_usd, granted_nano_usd_last
+), leased AS (
+    INSERT INTO tierwise.budget_leases (lease_id, service, day, kept_nano_usd, due_at)
+    SELECT $3, $1, $2, granted_nano_usd_last, $7 FROM debited
+)
+SELECT * FROM debited
+"""  # noqa: S608  # constants
+
+_STANDING: Final = """
+SELECT limit_nano_usd, spent_nano_usd, held_nano_usd FROM tierwise.budget_days WHERE service = $1 AND day = $2
+"""
+_KEPT: Final = "SELECT kept_nano_usd FROM tierwise.budget_leases WHERE lease_id = $1"
+_EXHAUST: Final = """
+UPDATE tierwise.budget_days SET exhausted_at = now() WHERE service = $1 AND day = $2 AND exhausted_at IS NULL
+"""
+
+
+async def grant(
+    connection: asyncpg.Connection, asked: GrantAsked, limit: Limit, now: float, longest_s: float
+) -> Grant:
+    """The answer to a wish, on a connection that is in no transaction."""
+    service, day = asked.service, date.fromisoformat(leases.lent_day(asked.day, limit.timezone, now))
+    if asked.lease_id:
+        due_at = _time(leases.due_at(-1, now, longest_s))
+        wish = (service, day, asked.lease_id, asked.need, asked.waiting, asked.ahead, due_at)
+        row = await _granted(connection, wish)
+        if row is None and await connection.fetchrow(_STANDING, service, day) is None:
+            await open_day(connection, service, limit, calendar_day(limit.timezone, day))
+            row = await _granted(connection, wish)
+        if row is not None:
+            daily, spent, held, granted = row
+            return Grant(service, asked.day, asked.lease_id, granted, daily, spent, held)
+    daily, spent, held = await connection.fetchrow(_STANDING, service, day) or (limit.daily_nano_usd, 0, 0)
+    if asked.lease_id and daily - spent < asked.need:
+        await connection.execute(_EXHAUST, service, day)
+    return Grant(service, asked.day, asked.lease_id, 0, daily, spent, held)
+
+
+async def _granted(connection: asyncpg.Connection, wish: tuple[Any, ...]) -> tuple[int, int, int, int] | None:
+    """Limit, spent, held and granted; None: too little is free, or there is no such day yet."""
+    service, day, lease_id = wish[:3]
+    try:
+        row = await connection.fetchrow(_GRANT, *wish)
+    except asyncpg.UniqueViolationError:  # asked for before, or given back already: the same lease, granted once
+        kept = await connection.fetchval(_KEPT, lease_id)
+        row = (*await connection.fetchrow(_STANDING, service, day), kept or 0)
+    return None if row is None else tuple(row)
+
+
+# What comes back --------------------------------------------------------------------------------------------
+
+_LEASES: Final = """
+SELECT lease_id, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
+FROM tierwise.budget_leases WHERE lease_id = ANY($1::text[]) ORDER BY lease_id FOR UPDATE
+"""
+_DUE_LEASES: Final = """
+SELECT lease_id, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
+FROM tierwise.budget_leases WHERE due_at <= $1 AND NOT charged AND kept_nano_usd > settled_nano_usd
+ORDER BY lease_id LIMIT 1000 FOR UPDATE SKIP LOCKED
+"""
+_SAVE_LEASES: Final = """
+UPDATE tierwise.budget_leases AS old
+SET kept_nano_usd = new.kept, settled_nano_usd = new.settled, charged = new.charged, due_at = new.due_at
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[], $5::timestamptz[])
+    AS new(lease_id, kept, settled, charged, due_at)
+WHERE old.lease_id = new.lease_id
+"""
+_NEVER_GRANTED: Final = """
+INSERT INTO tierwise.budget_leases (lease_id, service, kept_nano_usd, due_at)
+SELECT lease_id, '', 0, now() FROM unnest($1::text[]) AS lease_id ON CONFLICT DO NOTHING
+RETURNING lease_id
+"""
+_ADD_TO_DAYS: Final = """
+WITH added AS (
+    SELECT * FROM unnest($1::text[], $2::date[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS new(service, day, spent, held, floor)
+), locked AS MATERIALIZED (
+    SELECT service, day FROM tierwise.budget_days JOIN added USING (service, day) ORDER BY service, day FOR UPDATE
+)
+UPDATE tierwise.budget_days AS old
+SET spent_nano_usd = old.spent_nano_usd + added.spent, held_nano_usd = old.held_nano_usd + added.held,
+    floor_nano_usd = old.floor_nano_usd + added.floor
+FROM locked JOIN added USING (service, day)
+WHERE old.service = locked.service AND old.day = locked.day
+"""
+_FORGET: Final = f"""
+DELETE FROM tierwise.budget_leases WHERE due_at < now() - interval '{FORGOTTEN_AFTER}'
+    AND (kept_nano_usd = settled_nano_usd OR charged AND due_at < now() - interval '{CHARGED_FORGOTTEN_AFTER}')
+"""  # noqa: S608  # constants
+
+
+class _Change:
+    """What leases do to days, until it is saved: each day's difference is a Day that begins at nought."""
+
+    def __init__(self) -> None:
+        self._days: dict[Account, Day] = {}
+        self._leases: dict[str, Lease] = {}
+
+    def day(self, account: Account) -> Day:
+        return self._days.setdefault(account, Day(0))
+
+    def day_of(self, lease: Lease) -> Day:
+        return self.day((lease.service, date.fromisoformat(lease.day)))
+
+    def has(self, lease_id: str) -> bool:
+        return lease_id in self._leases
+
+    async def load(self, connection: asyncpg.Connection, query: str, *arguments: object) -> dict[str, Lease]:
+        """Those that were granted; locked until the transaction's end."""
+        for lease_id, service, day, *fields in await connection.fetch(query, *arguments):
+            self._leases[lease_id] = Lease(service, "" if day is None else day.isoformat(), *fields)
+        return {lease_id: lease for lease_id, lease in self._leases.items() if lease.service}
+
+    async def save(self, connection: asyncpg.Connection) -> None:
+        saved = [
+            (lease_id, lease.kept, lease.settled, lease.charged, _time(lease.due_at))
+            for lease_id, lease in self._leases.items()
+            if lease.service
+        ]
+        if saved:
+            await connection.execute(_SAVE_LEASES, *map(list, zip(*saved, strict=True)))
+        added = [
+            (*account, day.spent, day.held, day.floor)
+            for account, day in sorted(self._days.items())
+            if day.spent or day.held or day.floor
+        ]
+        if added:
+            await connection.execute(_ADD_TO_DAYS, *map(list, zip(*added, strict=True)))
+
+
+async def hear(
+    connection: asyncpg.Connection, reported: Sequence[LeaseReported], now: float, longest_s: float
+) -> None:
+    """Holders' words. A lease that is not there was given back before it was asked for: it never will be granted."""
+    if not reported:
+        return
+    change = _Change()
+    known = await change.load(connection, _LEASES, [report.lease_id for report in reported])
+    unknown = [report.lease_id for report in reported if report.ends_in_ms >= 0 and not change.has(report.lease_id)]
+    if unknown:
+        made = {row[0] for row in await connection.fetch(_NEVER_GRANTED, unknown)}
+        late = [lease_id for lease_id in unknown if lease_id not in made]  # another ledger has just granted them
+        if late:
+            known = await change.load(connection, _LEASES, late)
+    for report in reported:
+        lease = known.get(report.lease_id)
+        if lease is not None:
+            leases.hear(change.day_of(lease), lease, report, now, longest_s)
+    await change.save(connection)
+
+
+async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limits: Limits) -> None:
+    """Records that are in the books as of this transaction, each once: its reservation goes, its cost stays.
+
+    What was paid without a lease counts all the same, on the day on which its request was received.
+    """
+    leased: dict[str, list[Entry]] = {}
+    loose: list[Entry] = []
+    for entry in entries:
+        if entry.usage.lease_id:
+            leased.setdefault(entry.usage.lease_id, []).append(entry)
+        elif entry.usage.cost_nano_usd:
+            loose.append(entry)
+    change = _Change()
+    known = await change.load(connection, _LEASES, list(leased)) if leased else {}
+    for lease_id, those in leased.items():
+        lease = known.get(lease_id)
+        if lease is None:
+            loose += those
+            continue
+        day = change.day_of(lease)
+        for entry in those:
+            leases.settle(day, lease, entry.usage.reserved_nano_usd, entry.usage.cost_nano_usd)
+    opened: set[Account] = set()
+    for entry in loose:
+        usage = entry.usage
+        limit = limits.of(usage.service)
+        if limit is None:
+            continue
+        account = (usage.service, entry.day)
+        if account not in opened:
+            opened.add(account)
+            await open_day(connection, usage.service, limit, calendar_day(limit.timezone, entry.day))
+        if books.payer(usage.reason) is books.Payer.FLOOR:
+            change.day(account).floor += usage.cost_nano_usd
+        else:
+            change.day(account).spent += usage.cost_nano_usd
+    await change.save(connection)
+
+
+async def give_up(connection: asyncpg.Connection, until: float) -> dict[str, tuple[Lease, NanoUsd]]:
+    """Charges the leases that were due by then and of which nobody has told what became of them."""
+    change = _Change()
+    due = await change.load(connection, _DUE_LEASES, _time(until))
+    charged = {lease_id: (lease, leases.give_up(change.day_of(lease), lease)) for lease_id, lease in due.items()}
+    await change.save(connection)
+    return charged
+
+
+async def forget(connection: asyncpg.Connection) -> None:
+    """Leases that nobody will speak of again."""
+    await connection.execute(_FORGET)
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
