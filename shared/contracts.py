@@ -377,7 +377,11 @@ class SavingsAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="sav
     service: str = ""
 
 
-LedgerQuestion: TypeAlias = RequestAsked | SpendAsked | SavingsAsked
+class BudgetsAsked(LedgerAsked, frozen=True, array_like=True, gc=False, tag="budgets"):
+    """How every budget stands today."""
+
+
+LedgerQuestion: TypeAlias = RequestAsked | SpendAsked | SavingsAsked | BudgetsAsked
 
 
 # 7. budgets: classifier ↔ ledger ----------------------------------------------------------------------------
@@ -433,6 +437,15 @@ class Granted(Hot, frozen=True, array_like=True, gc=False):
 
     grants: tuple[Grant, ...] = ()
     away: bool = False
+
+
+class BudgetChangeRequested(Hot, frozen=True, array_like=True, gc=False):
+    """An operator's word over the file. Replied to by `Answered`, once it is stored and holds."""
+
+    subject: ClassVar[str] = "budget.change"
+
+    service: str
+    budget: str = ""  # as the file would have it, in JSON; empty: what the file says holds again
 
 
 # Packing ----------------------------------------------------------------------------------------------------

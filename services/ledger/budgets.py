@@ -90,10 +90,13 @@ async def set_budget(connection: asyncpg.Connection, service: str, budget: Budge
     )
 
 
-async def apply(connection: asyncpg.Connection, file: Mapping[str, Budget], now: float) -> Limits:
-    """Brings the days that are not over to what holds now: the file, and operators' words over it."""
+async def apply(
+    connection: asyncpg.Connection, file: Mapping[str, Budget], now: float
+) -> tuple[Limits, dict[str, Budget]]:
+    """Brings the days that are not over to what holds now: the file, and operators' words over it. Returns both."""
     await connection.execute(_ONE_AT_A_TIME)
-    limits = Limits(file, await operators_words(connection))
+    words = await operators_words(connection)
+    limits = Limits(file, words)
     for service in limits.named:
         limit = limits.of(service)
         if limit is not None and service != DEFAULT:
@@ -111,7 +114,7 @@ async def apply(connection: asyncpg.Connection, file: Mapping[str, Budget], now:
         await connection.execute(_SET_LIMITS, *map(list, zip(*kept, strict=True)))
     if ended:
         await connection.execute(_END_DAYS, *map(list, zip(*ended, strict=True)))
-    return limits
+    return limits, words
 
 
 # Grants -----------------------------------------------------------------------------------------------------

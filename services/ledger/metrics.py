@@ -35,3 +35,12 @@ class Metrics:
             "Age of the oldest message of the batch in hand; 0: nothing waits",
             registry=self.registry,
         )
+        self.grants = Counter("tierwise_ledger_grants", "Leases of budgets that were granted", registry=self.registry)
+        self.refused_grants = Counter(
+            "tierwise_ledger_refused_grants", "Wishes for a lease that were not granted", registry=self.registry
+        )
+        self.charged_nano_usd = Counter(
+            "tierwise_ledger_charged_nano_usd",
+            "Reservations of which nobody told what became of them, charged in full",
+            registry=self.registry,
+        )

@@ -18,6 +18,7 @@ from services.ledger import reports
 from shared.contracts import (
     CATEGORIES,
     Answered,
+    BudgetsAsked,
     Features,
     LedgerAsked,
     LedgerQuestion,
@@ -50,6 +51,10 @@ _AWAY: Final = Refusal(
 _NOT_UNDERSTOOD: Final = Refusal(
     400, "unknown_question", "the ledger does not know this question; is it older than the ingress?"
 )
+_BUDGETS: Final = text("""
+    SELECT status.*, word.budget FROM tierwise.budget_status AS status
+    LEFT JOIN tierwise.budgets AS word USING (service) ORDER BY service
+""")
 
 
 def register(broker: NatsBroker, engine: AsyncEngine) -> None:
@@ -78,6 +83,8 @@ async def _answer(engine: AsyncEngine, asked: LedgerQuestion) -> dict[str, Any] 
         return await reports.spend(engine, asked)
     if isinstance(asked, SavingsAsked):
         return await reports.savings(engine, asked)
+    if isinstance(asked, BudgetsAsked):
+        return await _budgets(engine)
     return await _request(engine, asked)
 
 
@@ -104,6 +111,27 @@ async def _request(engine: AsyncEngine, asked: RequestAsked) -> dict[str, Any] |
         "decision": _decision(row["features"]),
         "attempts": [_attempt(attempt) for attempt in attempts],
         **{f"{what}_usd": decimal_usd(row[f"{what}_nano_usd"]) for what in ("cost", "baseline", "saved")},
+    }
+
+
+async def _budgets(engine: AsyncEngine) -> dict[str, Any]:
+    """Of services whose budget is the default's, those that have asked for something today."""
+    async with engine.connect() as connection:
+        rows = (await connection.execute(_BUDGETS)).mappings().all()
+    return {"budgets": [_budget(row) for row in rows]}
+
+
+def _budget(row: Any) -> dict[str, Any]:
+    amounts = {name: row[f"{name}_nano_usd"] for name in ("limit", "spent", "reserved", "remaining", "floor")}
+    return {
+        "service": row["service"],
+        "day": row["day"],
+        **{f"{name}_nano_usd": amount for name, amount in amounts.items()},
+        **{f"{name}_usd": decimal_usd(amount) for name, amount in amounts.items()},
+        "on_exhausted": row["on_exhausted"],
+        "exhausted_at": row["exhausted_at"],
+        "resets_at": row["resets_at"],
+        "set_by": "file" if row["budget"] is None else "operator",
     }
 
 

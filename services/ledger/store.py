@@ -133,7 +133,11 @@ class Store:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._connection: asyncpg.Connection | None = None
-        self.limits = Limits()
+        self._limits = Limits()
+
+    def use(self, limits: Limits) -> None:
+        """Of whose service there is no budget, nothing is settled."""
+        self._limits = limits
 
     async def aclose(self) -> None:
         self._drop()
@@ -152,9 +156,9 @@ class Store:
         async def write(connection: asyncpg.Connection) -> list[tuple[Entry, Verdict]]:
             try:
                 async with connection.transaction():
-                    await _record_as_new(connection, entries, self.limits)
+                    await _record_as_new(connection, entries, self._limits)
             except (asyncpg.UniqueViolationError, *_CROSSED):
-                return await _until_not_crossed(connection, lambda: _record(connection, entries, self.limits))
+                return await _until_not_crossed(connection, lambda: _record(connection, entries, self._limits))
             return []
 
         return await self._in_its_months({entry.usage.received_at_us for entry in entries}, write)

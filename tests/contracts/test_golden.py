@@ -17,6 +17,8 @@ from shared.contracts import (
     AttemptUsage,
     Beat,
     BodyWanted,
+    BudgetChangeRequested,
+    BudgetsAsked,
     CallerLeft,
     ClaimAsked,
     Claimed,
@@ -82,6 +84,8 @@ EVENTS = [
     RequestAsked(ID),
     SpendAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
     SavingsAsked(date(2026, 11, 25), date(2026, 11, 26), "billing"),
+    BudgetsAsked(),
+    BudgetChangeRequested("billing", '{"daily_usd":2}'),
     GrantRequested(
         "classifier-0123456789ab",
         (GrantAsked("billing", "2026-11-25", "classifier-0123456789ab.7", 5_000, 15_000, 400_000),),

@@ -1,0 +1,352 @@
+"""Lends budgets: answers classifiers' wishes and operators' words, and charges leases that nobody speaks of any more.
+
+It runs in a thread and a loop of its own (`apart`), on connections of its own: a batch of usage keeps the process'
+loop for twenty milliseconds, and a grant is due in five.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+import uvloop
+from nats.errors import Error as NatsError
+from nats.js.errors import KeyNotFoundError
+
+from services.ledger import budgets
+from services.ledger.metrics import Metrics
+from shared.budgets import Limits
+from shared.contracts import (
+    Answered,
+    BudgetChangeRequested,
+    Granted,
+    GrantRequested,
+    Refusal,
+    encode,
+    pack,
+)
+from shared.database import connect
+from shared.hotbus import HotBus
+from shared.ops import Readiness
+from shared.policy import Budget, Policy
+from shared.settings import DatabaseSettings, NatsSettings
+from shared.streams import BUDGETS, CURRENT, USAGE, ensure_bucket
+
+QUEUE: Final = "ledger"
+LINES: Final = 2  # connections that answer: who waits for one day's row keeps nobody from another's
+ANSWER_WITHIN_S: Final = 1.0  # whoever asked has called us silent long before
+MAX_WAITING: Final = 1000  # messages; one more is told that we are away
+LOOK_EVERY_S: Final = 0.5  # for a new policy, and what another ledger was told
+APPLY_EVERY_S: Final = 30.0  # without a change too: days begin
+GIVE_UP_EVERY_S: Final = 5.0
+FORGET_EVERY_S: Final = 300.0
+CROSSED_AT_MOST: Final = 3
+
+_FAULTS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+log = structlog.get_logger()
+_wishes = msgspec.msgpack.Decoder(GrantRequested)
+_change = msgspec.msgpack.Decoder(BudgetChangeRequested)
+_budget = msgspec.json.Decoder(Budget)
+_AWAY: Final = encode(Granted(away=True))
+_NOT_STORED: Final = Refusal(503, "database_away", "the budget cannot be stored now; try again in a moment",
+                             "server_error", retry_after_s=1)  # fmt: skip
+
+
+class Lender:
+    """`run` until cancelled, on any loop; `use` and `stop` may be called from another."""
+
+    def __init__(
+        self,
+        nats: NatsSettings,
+        database: DatabaseSettings,
+        readiness: Readiness,
+        metrics: Metrics,
+        on_limits: Callable[[Limits], None],
+    ) -> None:
+        self._nats = nats
+        self._database = database
+        self._readiness = readiness
+        self._metrics = metrics
+        self._on_limits = on_limits
+        self._policy: Policy | None = None
+        self._applied: tuple[Policy, dict[str, Budget]] | None = None
+        self._limits = Limits()
+        self._longest_s = 600.0
+        self._waiting: asyncio.Queue[tuple[bytes, bytes, bytes]] = asyncio.Queue()
+        self._missed = ""
+
+    def use(self, policy: Policy) -> None:
+        self._policy = policy
+
+    async def run(self) -> None:
+        bus = await HotBus.connect(self._nats.url, "tierwise-ledger-lender")
+
+        def on_message(subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
+            if self._applied is None or self._waiting.qsize() >= MAX_WAITING:
+                bus.publish(reply, self._cannot(subject))
+            else:
+                self._waiting.put_nowait((subject, reply, payload))
+
+        try:
+            for event in (GrantRequested, BudgetChangeRequested):
+                await bus.subscribe(event.subject, on_message, queue=QUEUE)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep(bus))
+                for _ in range(LINES):
+                    group.create_task(self._answer(bus))
+        finally:
+            await bus.close()
+
+    # Answering ----------------------------------------------------------------------------------------------
+
+    async def _answer(self, bus: HotBus) -> None:
+        line = _Line(self._database)
+        try:
+            while True:
+                subject, reply, payload = await self._waiting.get()
+                try:
+                    async with asyncio.timeout(ANSWER_WITHIN_S):
+                        connection = await line.connected()
+                        if subject == GrantRequested.subject.encode():
+                            answer = encode(await self._lend(connection, _wishes.decode(payload)))
+                        else:
+                            answer = await self._change(connection, _change.decode(payload), bus)
+                except msgspec.MsgspecError as error:
+                    log.error("budget_message_unreadable", subject=subject.decode(), because=str(error))
+                    continue
+                except _FAULTS as fault:
+                    line.drop()
+                    self._lost(fault)
+                    answer = self._cannot(subject)
+                bus.publish(reply, answer)
+        finally:
+            line.drop()
+
+    async def _lend(self, connection: asyncpg.Connection, message: GrantRequested) -> Granted:
+        now = time.time()
+        if message.reported:
+            await _until_not_crossed(
+                connection, lambda: budgets.hear(connection, message.reported, now, self._longest_s)
+            )
+        grants = []
+        for asked in message.asked:
+            limit = self._limits.of(asked.service)
+            if limit is None:  # the classifier has another policy, and will have ours in a moment
+                return Granted(away=True)
+            granted = await budgets.grant(connection, asked, limit, now, self._longest_s)
+            if asked.lease_id:
+                (self._metrics.grants if granted.granted else self._metrics.refused_grants).inc()
+            grants.append(granted)
+        return Granted(tuple(grants))
+
+    async def _change(self, connection: asyncpg.Connection, asked: BudgetChangeRequested, bus: HotBus) -> bytes:
+        try:
+            budget = _budget.decode(asked.budget) if asked.budget else None
+        except msgspec.MsgspecError as error:
+            return pack(Answered(Refusal(400, "invalid_budget", f"this is no budget: {error}")))
+        await _until_not_crossed(connection, lambda: budgets.set_budget(connection, asked.service, budget))
+        words = await self._apply(connection)
+        with suppress(NatsError, OSError):  # whoever looks next tells the others
+            await _tell(bus, words)
+        log.info("budget_set", service=asked.service, budget=asked.budget or "the file's")
+        return pack(Answered(), b"{}")
+
+    @staticmethod
+    def _cannot(subject: bytes) -> bytes:
+        return _AWAY if subject == GrantRequested.subject.encode() else pack(Answered(_NOT_STORED))
+
+    # Keeping ------------------------------------------------------------------------------------------------
+
+    async def _keep(self, bus: HotBus) -> None:
+        line = _Line(self._database)
+        applied_at = gave_up_at = forgot_at = 0.0
+        try:
+            while True:
+                now = time.monotonic()
+                try:
+                    connection = await line.connected()
+                    if now - applied_at >= APPLY_EVERY_S or await self._has_changed(connection):
+                        await self._apply(connection)
+                        applied_at = now
+                    if self._applied is not None:
+                        await _tell(bus, self._applied[1])
+                    if now - gave_up_at >= GIVE_UP_EVERY_S:
+                        gave_up_at = now
+                        await self._give_up(connection, bus)
+                    if now - forgot_at >= FORGET_EVERY_S:
+                        forgot_at = now
+                        await budgets.forget(connection)
+                except _FAULTS as fault:
+                    line.drop()
+                    self._lost(fault)
+                except NatsError as fault:
+                    self._lost(fault)
+                else:
+                    self._back()
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            line.drop()
+
+    async def _has_changed(self, connection: asyncpg.Connection) -> bool:
+        if self._policy is None:
+            return False
+        return self._applied != (self._policy, await budgets.operators_words(connection))
+
+    async def _apply(self, connection: asyncpg.Connection) -> dict[str, Budget]:
+        """What holds now, made the days' and this process'. Returns operators' words."""
+        policy = self._policy
+        if policy is None:
+            return {}
+        limits, words = await _until_not_crossed(
+            connection, lambda: budgets.apply(connection, policy.budgets, time.time())
+        )
+        self._limits = limits
+        self._longest_s = policy.server.request_timeout_s
+        self._applied = (policy, words)
+        self._on_limits(limits)
+        return dict(words)
+
+    async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:
+        """Not before the stream was read past a lease's end: a record that waits there is no lost one."""
+        until = min(time.time(), await _read_until(bus))
+        charged = await _until_not_crossed(connection, lambda: budgets.give_up(connection, until))
+        for lease_id, (lease, amount) in charged.items():
+            self._metrics.charged_nano_usd.inc(amount)
+            log.warning("lease_charged", lease_id=lease_id, service=lease.service, day=lease.day, nano_usd=amount)
+
+    def _back(self) -> None:
+        if self._applied is not None:
+            self._readiness.done("budgets")
+        if self._missed:
+            log.info("returned", part="budgets")
+            self._missed = ""
+
+    def _lost(self, fault: Exception) -> None:
+        """Said once for each reason."""
+        self._readiness.lost("budgets")
+        because = f"{type(fault).__name__}: {fault}"
+        if because != self._missed:
+            log.warning("waiting_for", part="budgets", because=because)
+        self._missed = because
+
+
+class _Line:
+    """A connection that is made when it is needed."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._connection: asyncpg.Connection | None = None
+
+    async def connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._settings, "ledger-lender")
+        return self._connection
+
+    def drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """`write` in a transaction, and again where another ledger was at the same rows."""
+    crossed = 0
+    while True:
+        try:
+            async with connection.transaction():
+                return await write()
+        except _CROSSED:
+            crossed += 1
+            if crossed == CROSSED_AT_MOST:
+                raise
+
+
+async def _tell(bus: HotBus, words: Mapping[str, Budget]) -> None:
+    """Operators' words into KV, where every classifier follows them; nothing where they stand there already."""
+    bucket = await ensure_bucket(bus.client.jetstream(), BUDGETS)
+    payload = msgspec.json.encode(words)
+    try:
+        if (await bucket.get(CURRENT)).value == payload:
+            return
+    except KeyNotFoundError:
+        if not words:
+            return
+    await bucket.put(CURRENT, payload)
+
+
+class _StreamState(msgspec.Struct):
+    messages: int
+    first_ts: datetime
+
+
+class _StreamInfo(msgspec.Struct):
+    state: _StreamState
+
+
+_stream_info = msgspec.json.Decoder(_StreamInfo)
+
+
+async def _read_until(bus: HotBus) -> float:
+    """Everything that came before this moment is in the books: the oldest message that is still in the stream, for
+    what is read is taken out of it. Raises NatsError where nobody knows.
+    """
+    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{USAGE}", timeout=ANSWER_WITHIN_S)
+    try:
+        state = _stream_info.decode(reply.data).state
+    except msgspec.ValidationError:
+        return 0.0  # no such stream yet
+    return state.first_ts.timestamp() if state.messages else time.time()
+
+
+async def apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs `work` in a thread, on a loop of its own, until cancelled. Raises what it raises."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    begun = threading.Event()
+    inner: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work())
+        inner.append((asyncio.get_running_loop(), task))
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    def end(error: BaseException | None) -> None:
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
+
+    def thread() -> None:
+        error: BaseException | None = None
+        try:
+            uvloop.run(main())
+        except BaseException as raised:  # noqa: BLE001 - it is raised again by whoever waits
+            error = raised
+        finally:
+            begun.set()
+            with suppress(RuntimeError):  # the outer loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(end, error)
+
+    threading.Thread(target=thread, name="lender", daemon=True).start()
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        begun.wait()
+        for inner_loop, task in inner:
+            inner_loop.call_soon_threadsafe(task.cancel)
+        await ended
+        raise
