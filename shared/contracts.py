@@ -148,6 +148,7 @@ class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
     cache: str = ""
     features: Raw = NO_FEATURES  # Features, packed: who carries them need not read them
     model: str = ""  # sent in place of the backend's own name: a LoRA adapter's
+    dearest_nano_usd: int = 0  # the worst case of all candidates, where the service has a budget
 
 
 # 3. dispatcher → ingress: the answer ------------------------------------------------------------------------

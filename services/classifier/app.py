@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.classifier.handlers import Handlers
 from services.classifier.metrics import Counts
+from services.classifier.purser import Purser
 from shared.hot_service import hot_service
 from shared.pulse import Pulse
 
@@ -14,15 +15,19 @@ async def serve() -> None:
         bus = await service.connect()
         counts = Counts()
         service.registry.register(counts)
-        handlers = Handlers(bus, service.instance, counts)
+        purser = Purser(bus, service.instance)
+        handlers = Handlers(bus, service.instance, counts, purser)
         service.follow_policy(handlers.on_policy)
         await service.first_policy()
+        service.beside(purser.follow())
 
-        # It decides within one turn of the loop, and holds nothing.
-        pulse = Pulse(bus, "classifier", service.instance, tuple)
+        # It decides within one turn of the loop, and holds only who waits for money.
+        pulse = Pulse(bus, "classifier", service.instance, handlers.held)
         await pulse.listen()
+        await purser.start()
         await handlers.start()
         pulse.start()
         await service.serve()
         await handlers.stop()
+        purser.stop()
         pulse.stop()

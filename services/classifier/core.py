@@ -38,6 +38,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     limit_nano_usd: NanoUsd = -1  # that nobody exceeds; -1: any
     is_floored: bool = False  # given because the budget was reached: not counted against it
     observed: tuple[str, ...] = ()  # tier and backend that would have served
+    dearest_nano_usd: NanoUsd = 0  # the worst case of all candidates, where the service has a budget
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -98,6 +99,7 @@ def decide(
         cache=received.cache or chat.wishes.cache,
         features=record(measured, chat, verdict, decision.observed),
         model=decision.route.adapter,
+        dearest_nano_usd=decision.dearest_nano_usd,
     )
 
 
@@ -154,6 +156,7 @@ def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) ->
         limit,
         False,
         observed,
+        0 if purse is None else max([worst_case(one, measured, cap) for one in fitting]),
     )
 
 

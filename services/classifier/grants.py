@@ -192,6 +192,10 @@ class Grants(Mapping[str, Purse]):
             raise KeyError(service)
         return purse
 
+    def __bool__(self) -> bool:
+        """Whether any service has a budget."""
+        return bool(self._limits.named)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._current)
 
@@ -221,6 +225,14 @@ class Grants(Mapping[str, Purse]):
         """`then` is told what became of the plan: at once where that is known, else within SETTLING_WAITS_S."""
         give_up_at = now + min(SETTLING_WAITS_S, (until - now) * SETTLING_SHARE)
         self._park(service, _Parked(amount, received_at_us, until, give_up_at, then), now)
+
+    def is_ample(self, service: str, received_at_us: int, amount: NanoUsd) -> bool:
+        """Whether so much can be reserved of what is in hand, and nobody would miss it."""
+        wallet = self._wallet(service, received_at_us)
+        return wallet is not None and not wallet.parked and wallet.left >= FIRST_AHEAD * amount
+
+    def limit(self, service: str) -> Limit | None:
+        return self._limits.of(service)
 
     def undelivered(self, lease_id: str, amount: NanoUsd) -> None:
         """Nobody took the plan for which this was reserved."""

@@ -1,17 +1,24 @@
-"""Decode, decide, publish: a request comes in, a plan or a refusal goes out. Nothing is kept in between."""
+"""Decode, decide, publish: a request comes in, a plan or a refusal goes out. Nothing is kept in between, but a plan
+whose service has a budget and no lease in hand, until the ledger has answered.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from time import perf_counter_ns
 from typing import Final
 
 import msgspec
 
-from services.classifier import core, features
+from services.classifier import core, features, refusals
 from services.classifier.book import Book, compile_policy
 from services.classifier.explain import explain
+from services.classifier.features import ChatRequest
+from services.classifier.grants import Outcome
 from services.classifier.metrics import Counts
-from services.classifier.outlook import CLEAR, Outlook
+from services.classifier.outlook import CLEAR, Outlook, Purse
+from services.classifier.purser import Purser
 from shared.contracts import (
     Answered,
     ExplainRequested,
@@ -33,6 +40,7 @@ from shared.policy import Policy
 _request = msgspec.msgpack.Decoder(RequestReceived)
 _question = msgspec.msgpack.Decoder(ExplainRequested)
 _DISPATCH: Final = RequestPlanned.subject.encode()
+BUDGET_DOWNGRADE: Final = "budget_downgrade"  # the reason of a plan that no budget binds
 
 NO_POLICY: Final = Refusal(503, "no_policy", "no policy is in force yet; try again in a moment",
                            "server_error", retry_after_s=1)  # fmt: skip
@@ -42,20 +50,44 @@ BROKEN: Final = Refusal(500, "internal_error", "the classifier failed on this re
                         "server_error")  # fmt: skip
 
 
+# Of what is left of a budget, one plan whose answer is to be capped takes no more than this, where that is enough.
+SHARES: Final = (64, 8)
+
+
+class _Held(msgspec.Struct, eq=False):
+    """What it takes to decide again."""
+
+    received: RequestReceived
+    chat: ChatRequest
+    book: Book
+    body: bytes
+    plan: RequestPlanned
+    refused: bool = False  # once already
+
+
 class Handlers:
     """The classifier's subscriptions. `on_policy` gives it the book by which it decides."""
 
-    def __init__(self, bus: HotBus, instance: str, counts: Counts) -> None:
+    def __init__(self, bus: HotBus, instance: str, counts: Counts, purser: Purser) -> None:
         self._bus = bus
         self._instance = instance
         self._inbox = inbox(instance, "").encode()
+        self._paid_inbox = f"_INBOX.{instance}.paid.".encode()
         self._counts = counts
+        self._purser = purser
         self._book: Book | None = None
+        self._held: set[str] = set()
         self.outlook: Outlook = CLEAR  # of this moment; whoever learns more puts a new one here
 
+    def held(self) -> Iterable[str]:
+        """The ids of requests that wait here for money."""
+        return self._held
+
     async def start(self) -> None:
-        # The reply subject has `send` and the request's id: so a 503 there says whom to tell; nothing is remembered.
+        # The reply subject has `send` and the request's id, and what was reserved of which lease: so a 503 there says
+        # whom to tell; nothing is remembered.
         await self._bus.subscribe(inbox(self._instance, "*"), self._on_undelivered)
+        await self._bus.subscribe(f"{self._paid_inbox.decode()}*.*.*", self._on_paid_undelivered)
         self._requests = await self._bus.subscribe(
             f"{RequestReceived.subject}.*", self._on_request, queue="classifier"
         )
@@ -66,7 +98,9 @@ class Handlers:
         await self._bus.unsubscribe(self._requests)
 
     def on_policy(self, policy: Policy, version: int) -> None:
-        self._book = compile_policy(policy, version)
+        self._book = book = compile_policy(policy, version)
+        self._purser.on_policy(policy.budgets, book.rank)
+        self.outlook = msgspec.structs.replace(self.outlook, purses=self._purser.grants)
 
     def _on_request(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
         head, body = unpack(payload)
@@ -75,26 +109,114 @@ class Handlers:
         if book is None:
             self._refuse(received.request_id, PlanRefused(NO_POLICY, received.send))
             return
+        grants = self._purser.grants
+        grants.moment_us = received.received_at_us
         try:
-            answer = core.decide(received, features.read(body, received.body_bytes), book, self.outlook)
+            chat = features.read(body, received.body_bytes)
+            answer = core.decide(received, chat, book, self.outlook)
+            if isinstance(answer, PlanRefused):
+                self._refused(received, answer)
+            elif not grants or BUDGET_DOWNGRADE in answer.reasons:
+                self._dispatch(answer, body)
+            else:
+                self._pay(_Held(received, chat, book, body, answer))
         except features.BadRequest as bad:
-            answer = PlanRefused(bad.refusal, received.send, policy_version=book.version)
+            self._refused(received, PlanRefused(bad.refusal, received.send, policy_version=book.version))
         except Exception:
             self._refuse(received.request_id, PlanRefused(BROKEN, received.send, policy_version=book.version))
             raise
-        if isinstance(answer, PlanRefused):
-            self._counts.refused(answer)
-            self._refuse(received.request_id, answer)
+
+    def _dispatch(self, plan: RequestPlanned, body: bytes) -> None:
+        self._counts.planned(plan)
+        if plan.lease_id:
+            number = self._purser.lease_number(plan.lease_id)
+            reply = b"%b%d%b.%b.%d" % (
+                self._paid_inbox, plan.send, plan.request_id.encode(), number.encode(), plan.reserved_nano_usd,
+            )  # fmt: skip
+        else:
+            reply = b"%b%d%b" % (self._inbox, plan.send, plan.request_id.encode())
+        self._bus.publish(_DISPATCH, pack(plan, b"" if plan.framed else body), reply)
+
+    def _refused(self, received: RequestReceived, refused: PlanRefused) -> None:
+        self._counts.refused(refused)
+        self._refuse(received.request_id, refused)
+
+    # Paying -------------------------------------------------------------------------------------------------
+
+    def _pay(self, held: _Held) -> None:
+        """Off to a dispatcher, once its service's budget covers it."""
+        if held.plan.output_cap and not held.refused:
+            held.plan = self._less_of_it(held)
+        plan = held.plan
+        price = held.book.backends[plan.candidates[0]].price
+        if self._purser.reserve(plan, price):
+            self._dispatch(plan, held.body)
             return
-        self._counts.planned(answer)
-        plan = pack(answer, b"" if received.framed else body)
-        reply = b"%b%d%b" % (self._inbox, received.send, received.request_id.encode())
-        self._bus.publish(_DISPATCH, plan, reply)
+        self._held.add(plan.request_id)
+        began_at = self._bus.time()
+
+        def on_outcome(outcome: Outcome) -> None:
+            self._held.discard(plan.request_id)
+            waited_ms = int((self._bus.time() - began_at) * 1000)
+            try:
+                self._on_outcome(held, outcome, waited_ms)
+            except Exception as error:  # noqa: BLE001 - who waited with it is not to go down with it
+                self._refuse(plan.request_id, PlanRefused(BROKEN, plan.send, policy_version=plan.policy_version))
+                message = f"the classifier failed on {plan.request_id}, which had waited"
+                asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
+
+        self._purser.wait(plan, price, on_outcome)
+
+    def _on_outcome(self, held: _Held, outcome: Outcome, waited_ms: int) -> None:
+        """What became of a plan that was not paid at once."""
+        plan = held.plan
+        limit = self._purser.grants.limit(plan.service)
+        away = limit.when_ledger_is_away if limit is not None and outcome is Outcome.SILENT else ""
+        if outcome is Outcome.RESERVED or away == "allow":
+            left_ms = max(1, plan.deadline_ms - waited_ms)
+            self._dispatch(msgspec.structs.replace(plan, deadline_ms=left_ms), held.body)
+            return
+        if away == "reject":
+            refusal = refusals.budget_unknown(plan.service)
+            refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
+            self._refused(held.received, refused)
+            return
+        purse = self._purser.grants.refused(plan.service, plan.received_at_us)
+        if purse is not None and (held.refused or away):
+            rejects = purse.rejects and not away
+            purse = msgspec.structs.replace(purse, available_nano_usd=0, exhausted=True, rejects=rejects)
+        again = self._decide_with(held, purse)
+        if isinstance(again, PlanRefused):
+            self._refused(held.received, again)
+            return
+        held.plan = again = msgspec.structs.replace(again, deadline_ms=max(1, again.deadline_ms - waited_ms))
+        if purse is None or BUDGET_DOWNGRADE in again.reasons:
+            self._dispatch(again, held.body)
+        else:
+            held.refused = True
+            self._pay(held)
+
+    def _less_of_it(self, held: _Held) -> RequestPlanned:
+        """Its answer may be as long as the budget allows, so it would take all of it: others come too."""
+        purse = self._purser.grants.get(held.plan.service)
+        if purse is None:
+            return held.plan
+        for share in SHARES:
+            smaller = msgspec.structs.replace(purse, available_nano_usd=purse.available_nano_usd // share)
+            plan = self._decide_with(held, smaller)
+            if isinstance(plan, RequestPlanned) and BUDGET_DOWNGRADE not in plan.reasons:
+                return plan
+        return held.plan
+
+    def _decide_with(self, held: _Held, purse: Purse | None) -> RequestPlanned | PlanRefused:
+        purses = {} if purse is None else {held.plan.service: purse}
+        return core.decide(held.received, held.chat, held.book, msgspec.structs.replace(self.outlook, purses=purses))
 
     def _on_explain(self, _subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
         head, body = unpack(payload)
         received = _question.decode(head).received
         book, outlook = self._book, self.outlook
+        self._purser.grants.moment_us = received.received_at_us
         if book is None:
             self._bus.publish(reply, pack(Answered(NO_POLICY)))
             return
@@ -115,6 +237,12 @@ class Handlers:
     def _on_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
         if status == NO_RESPONDERS:
             token = subject[len(self._inbox) :].decode()
+            self._refuse(token[1:], PlanRefused(NO_DISPATCHER, int(token[0])))
+
+    def _on_paid_undelivered(self, subject: bytes, _reply: bytes, _payload: bytes, status: bytes) -> None:
+        if status == NO_RESPONDERS:
+            token, number, amount = subject[len(self._paid_inbox) :].decode().split(".")
+            self._purser.undelivered(number, int(amount))
             self._refuse(token[1:], PlanRefused(NO_DISPATCHER, int(token[0])))
 
     def _refuse(self, request_id: str, refused: PlanRefused) -> None:

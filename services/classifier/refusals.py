@@ -85,6 +85,18 @@ def exhausted(service: str, purse: Purse, because: str) -> Refusal:
     )
 
 
+def budget_unknown(service: str) -> Refusal:
+    """The ledger is away, and the budget says `when_ledger_is_away: reject`."""
+    return Refusal(
+        503,
+        "budget_unknown",
+        f"Nobody can say whether the budget of service {_short(service)} has room for this request: the ledger does "
+        "not answer. Try again in a moment.",
+        type="server_error",
+        retry_after_s=1,
+    )
+
+
 def above(worst_case: NanoUsd, limit: NanoUsd) -> str:
     return f"may cost {decimal_usd(worst_case)} USD, the request allows {decimal_usd(limit)}"
 

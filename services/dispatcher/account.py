@@ -30,6 +30,16 @@ NONE = Spent(NOTHING, "none")
 UNKNOWN = Spent(NOTHING, "unknown")  # a provider may bill what we did not see: never taken for nothing
 
 
+def released(plan: RequestPlanned, status: int, latency_ms: float) -> RequestUsage:
+    """For a plan that nobody was called for: it says that nothing came of its reservation."""
+    return RequestUsage(
+        plan.request_id, plan.send, plan.received_at_us, plan.service, plan.priority, plan.category,
+        plan.tier, "", "", ",".join(plan.reasons), "bypass" if "bypass" in plan.cache else "miss",
+        status, 0, 0, 0, "none", latency_ms, -1, 0, 0,
+        plan.policy_version, plan.lease_id, plan.reserved_nano_usd, plan.features, (),
+    )  # fmt: skip
+
+
 class Account:
     """Grows by one attempt at a time, and is closed once, with the answer."""
 
@@ -76,13 +86,26 @@ class Account:
             plan.policy_version, plan.lease_id, plan.reserved_nano_usd, plan.features, tuple(attempts),
         )  # fmt: skip
 
-    def _worst_case(self, target: Target) -> NanoUsd:
-        """At least what was reserved; more where failover went to a dearer backend than was reserved for."""
+    def covers(self, target: Target) -> bool:
+        """Whether what is left of the reservation pays for a call of `target` too. Only a budget is that strict."""
         plan = self._plan
-        asked = _features.decode(plan.features).max_tokens
-        cap = plan.output_cap or asked or target.context_window or UNKNOWN_OUTPUT_CAP
-        here = cost(target.price, plan.input_tokens, 0, cap)
-        return min(max(plan.reserved_nano_usd, here), LARGEST_NANO_USD)
+        if not plan.lease_id:
+            return True
+        spent = sum([attempt.cost_nano_usd for attempt in self.attempts])
+        return spent + self._longest_answer(target) <= plan.reserved_nano_usd
+
+    def _worst_case(self, target: Target) -> NanoUsd:
+        """At least what was reserved; more where failover went to a dearer backend than was reserved for. Of a lease
+        two calls may be paid, so each counts for itself.
+        """
+        here = self._longest_answer(target)
+        return here if self._plan.lease_id else min(max(self._plan.reserved_nano_usd, here), LARGEST_NANO_USD)
+
+    def _longest_answer(self, target: Target) -> NanoUsd:
+        plan = self._plan
+        features = _features.decode(plan.features)
+        cap = plan.output_cap or features.max_tokens or target.context_window or UNKNOWN_OUTPUT_CAP
+        return min(cost(target.price, plan.input_tokens, 0, cap * max(features.choices, 1)), LARGEST_NANO_USD)
 
     def _baseline(self, last: AttemptUsage) -> NanoUsd:
         """What the same tokens would have cost at the baseline; nothing for what was not answered."""

@@ -14,7 +14,7 @@ from typing import Concatenate, Final, ParamSpec, Protocol
 import msgspec
 
 from services.dispatcher import core
-from services.dispatcher.account import NONE, UNKNOWN, Account, Spent
+from services.dispatcher.account import NONE, UNKNOWN, Account, Spent, released
 from services.dispatcher.backends import Target
 from services.dispatcher.connection import Call
 from services.dispatcher.core import Verdict
@@ -198,10 +198,15 @@ class Flight(Call):
             self._remaining = tuple([other for other in self._remaining if other != name])
             self._tried += (name,)
             target = self._targets.get(name)
-            if target is not None and target.origin is not None:
+            if target is None:
+                self._failure = f"backend {name} is not in this policy"
+            elif target.origin is None:
+                self._failure = target.fault
+            elif self._account.attempts and not self._account.covers(target):
+                self._failure = f"what is reserved of the budget does not cover a call of {name} too"
+            else:
                 self._attempt(target, target.origin)
                 return
-            self._failure = target.fault if target is not None else f"backend {name} is not in this policy"
             self._verdicts += (Verdict.FAILED,)
         self._refuse(core.of_failures(self._verdicts, self._tried, self._retry_after_s, self._failure))
 
@@ -457,12 +462,17 @@ class Flight(Call):
             self.exchange = None
 
     def _record(self, status: int) -> RequestUsage | None:
-        """Once, ahead of the answer. Nothing where no backend was called: nobody was paid, nobody answered."""
-        if self._recorded or not self._account.attempts:
-            self._recorded = True
+        """Once, ahead of the answer. Where no backend was called, nobody was paid and nobody answered: nothing, but
+        that a reservation is free again.
+        """
+        if self._recorded:
             return None
         self._recorded = True
         latency_ms = (self._tower.time() - self._began_at) * 1000
+        if not self._account.attempts:
+            if self.plan.lease_id:
+                self._tower.record(released(self.plan, status, latency_ms))
+            return None
         usage = self._account.close(status, self._reasons(), latency_ms, self._first_token_ms)
         self._tower.record(usage)
         return usage

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from services.dispatcher.account import released
 from services.dispatcher.backends import Backends
 from services.dispatcher.downlink import Downlink
 from services.dispatcher.flight import Flight
@@ -154,6 +155,7 @@ class Tower:
     def _begin(self, plan: RequestPlanned, body: bytes) -> None:
         request_id = plan.request_id.encode()
         if self._left and self._is_called_off(request_id, plan.send):
+            self._release(plan, 499)
             return
         targets = self._backends.of(plan.policy_version)
         if targets is None:
@@ -162,6 +164,8 @@ class Tower:
         held = self._flights.get(request_id)
         if held is not None:
             if plan.send <= held.plan.send:
+                if plan.send < held.plan.send:
+                    self._release(plan, 499)
                 return
             held.cancel()  # we were taken for dead, and are the one who gets it again
         self._flights[request_id] = flight = Flight(plan, request_id, body, targets, self)
@@ -193,7 +197,9 @@ class Tower:
 
     def _on_bus_lost(self) -> None:
         """Every ingress has told its callers that these requests failed: nobody waits for their answers."""
-        self._parked.clear()
+        parked, self._parked = self._parked, []
+        for _, plan, _ in parked:
+            self._release(plan, 499)
         for flight in list(self._flights.values()):
             flight.cancel()
 
@@ -216,6 +222,12 @@ class Tower:
         self._journal.sweep(now)
 
     def _refuse(self, plan: RequestPlanned, code: str, why: str) -> None:
+        self._release(plan, 503)
         refusal = Refusal(503, code, f"{why}; try again in a moment", "server_error", retry_after_s=1)
         refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
         self.downlink(plan.request_id.encode(), plan.send).refuse(refused)
+
+    def _release(self, plan: RequestPlanned, status: int) -> None:
+        """Nothing was begun: what was reserved for it of a budget is free again."""
+        if plan.lease_id:
+            self._journal.record(released(plan, status, 0.0))

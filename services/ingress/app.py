@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from services.ingress.api import CurrentPolicy, build_api
+from services.ingress.api_budgets import budgets
 from services.ingress.api_decisions import decisions
 from services.ingress.api_money_reports import money_reports
 from services.ingress.api_policy import policy_routes
@@ -55,6 +56,7 @@ async def serve() -> None:
             policy_routes(current, door.mint),
             decisions(door, questions),
             money_reports(questions, door.mint),
+            budgets(questions, current, door.mint),
         )
         api = Cors(
             build_api(current, service.readiness, service.registry, door.mint, *routers),

@@ -5,6 +5,7 @@ import pytest
 
 from services.classifier.handlers import Handlers
 from services.classifier.metrics import Counts
+from services.classifier.purser import Purser
 from shared.contracts import Frame, PlanRefused, RequestReceived, pack
 from shared.hotbus import NO_RESPONDERS
 from tests.unit.classifier.policies import book
@@ -24,7 +25,7 @@ class Bus:
 @pytest.mark.parametrize("send", [0, 1])
 def test_where_no_dispatcher_takes_a_plan_its_caller_is_told_whichever_send_it_was(send):
     bus = Bus()
-    handlers = Handlers(bus, "classifier-1", Counts())
+    handlers = Handlers(bus, "classifier-1", Counts(), Purser(bus, "classifier-1"))
     handlers._book = book()
     received = RequestReceived(ID, 0, "chat", "", "", 60_000, len(BODY), send=send)
     handlers._on_request(b"", b"", pack(received, BODY), b"")

@@ -1,0 +1,160 @@
+"""/api/budgets: how every budget stands today, and operators' words over the file. The ledger keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from services.ingress import replies
+from services.ingress.api import CurrentPolicy
+from services.ingress.questions import Questions
+from shared.contracts import BudgetChangeRequested, BudgetsAsked, LedgerAsked, Refusal, encode
+from shared.policy import LARGEST_NUMBER, LONGEST_NAME, Budget
+
+MAX_BODY_BYTES: Final = 64 * 1024
+
+_KEYS: Final = tuple(Budget.__struct_fields__)
+_STANDS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Amounts as `*_nano_usd` and `*_usd`. A service under `default` is there once it has asked.",
+        "content": {
+            "application/json": {
+                "example": {
+                    "budgets": [
+                        {
+                            "service": "billing",
+                            "day": "2026-11-26",
+                            "limit_nano_usd": 1_000_000_000,
+                            "spent_nano_usd": 640_000_000,
+                            "reserved_nano_usd": 12_000_000,
+                            "remaining_nano_usd": 348_000_000,
+                            "floor_nano_usd": 0,
+                            "limit_usd": "1",
+                            "spent_usd": "0.64",
+                            "reserved_usd": "0.012",
+                            "remaining_usd": "0.348",
+                            "floor_usd": "0",
+                            "on_exhausted": "downgrade",
+                            "exhausted_at": None,
+                            "resets_at": "2026-11-26T23:00:00Z",
+                            "set_by": "file",
+                        }
+                    ]
+                }
+            }
+        },
+    }
+}
+_BUDGET: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["daily_usd"],
+                    "properties": {
+                        "daily_usd": {"type": "number", "minimum": 0, "example": 2.5},
+                        "on_exhausted": {"enum": ["downgrade", "reject"]},
+                        "downgrade_to": {"type": "string", "example": "small"},
+                        "timezone": {"type": "string", "example": "Europe/Berlin"},
+                        "when_ledger_is_away": {"enum": ["downgrade", "allow", "reject"]},
+                    },
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+
+def budgets(questions: Questions, current: CurrentPolicy, mint: Callable[[], str]) -> APIRouter:
+    router = APIRouter(prefix="/api/budgets", tags=["money"])
+
+    @router.get("", responses=_STANDS)
+    async def stand() -> Response:
+        """Limit, spent, reserved and what is left of every budget, today."""
+        return await _told(LedgerAsked.subject, encode(BudgetsAsked()), mint())
+
+    @router.put("/{service}", openapi_extra=_BUDGET)
+    async def put(service: str, request: Request) -> Response:
+        """A budget for this service, as the file would have it. It wins over the file until it is deleted, holds
+        within a second, and survives restarts. `default` is for every service without one of its own.
+        """
+        request_id = mint()
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                too_long = Refusal(413, "request_too_large", f"a budget has at most {MAX_BODY_BYTES} bytes")
+                return replies.refused(too_long, request_id, {"connection": "close"})
+        budget = read(body, () if current.policy is None else current.policy.tiers)
+        refusal = _name_fault(service) or (budget if isinstance(budget, Refusal) else None)
+        if refusal is not None:
+            return replies.refused(refusal, request_id)
+        changed = BudgetChangeRequested(service, msgspec.json.encode(budget).decode())
+        return await _told(BudgetChangeRequested.subject, encode(changed), request_id)
+
+    @router.delete("/{service}")
+    async def delete(service: str) -> Response:
+        """What the file says holds again."""
+        request_id = mint()
+        refusal = _name_fault(service)
+        if refusal is not None:
+            return replies.refused(refusal, request_id)
+        return await _told(BudgetChangeRequested.subject, encode(BudgetChangeRequested(service)), request_id)
+
+    async def _told(subject: str, payload: bytes, request_id: str) -> Response:
+        told = await questions.ask(subject, payload, "ledger")
+        if isinstance(told, Refusal):
+            return replies.refused(told, request_id)
+        return replies.json(told, request_id)
+
+    return router
+
+
+def read(body: bytes, tiers: tuple[str, ...]) -> Budget | Refusal:
+    """The budget that a body is, or what is wrong with it, in a sentence."""
+    try:
+        tree = msgspec.json.decode(body)
+        if not isinstance(tree, dict):
+            return _invalid('a budget is a JSON object, for example {"daily_usd": 2.5}')
+        unknown = [key for key in tree if key not in _KEYS]
+        if unknown:
+            return _invalid(f"there is no key {unknown[0]!r}; the keys are {', '.join(_KEYS)}", unknown[0])
+        budget = msgspec.convert(tree, Budget)
+    except msgspec.MsgspecError as error:
+        return _invalid(str(error))
+    if not 0 <= budget.daily_usd <= LARGEST_NUMBER:
+        return _invalid(f"daily_usd must be a number from 0 to {LARGEST_NUMBER}", "daily_usd")
+    if budget.downgrade_to is not None and tiers and budget.downgrade_to not in tiers:
+        return _invalid(f"there is no tier {budget.downgrade_to!r}; the tiers are {', '.join(tiers)}", "downgrade_to")
+    try:
+        ZoneInfo(budget.timezone)
+    except (KeyError, ValueError, OSError):
+        return _invalid(f"there is no time zone {budget.timezone!r}; name one as Europe/Berlin", "timezone")
+    return budget
+
+
+def _invalid(message: str, param: str = "") -> Refusal:
+    return Refusal(400, "invalid_budget", message, param=param)
+
+
+def _name_fault(service: str) -> Refusal | None:
+    if (
+        0 < len(service) <= LONGEST_NAME
+        and service.isascii()
+        and service.isprintable()
+        and service == service.strip()
+    ):
+        return None
+    return Refusal(
+        400,
+        "invalid_service",
+        f"a service's name has 1 to {LONGEST_NAME} printable ASCII characters",
+        param="service",
+    )
