@@ -24,7 +24,9 @@ from shared.money import NanoUsd
 TICK_S: Final = 0.05  # how often `tick` wants to be called
 RENEW_EVERY_S: Final = 1.0
 LEASE_S: Final = 10.0  # then it is changed for a new one: what is lost of a lease is noticed after its end
-ANSWERS_WITHIN_S: Final = 0.25  # a grant takes a few milliseconds; a ledger that is silent for this long is away
+# A grant takes a few milliseconds. A ledger that is silent for this long is away; one that is only slow, on a busy
+# machine, must not send anybody to the floor.
+ANSWERS_WITHIN_S: Final = 0.5
 SETTLING_WAITS_S: Final = 2.0  # for reservations to become costs, where the money is held and not yet spent
 SETTLING_SHARE: Final = 0.25  # and never more of what is left of the request's time
 SETTLING_ASKS_EVERY_S: Final = 0.1
@@ -150,6 +152,7 @@ class Grants(Mapping[str, Purse]):
         self._rank: Mapping[str, int] = {}
         self._wallets: dict[tuple[str, str], _Wallet] = {}  # by service and day
         self._current: dict[str, _Wallet] = {}  # by service, the one that was used last
+        self._queues: dict[_Wallet, None] = {}  # those in which somebody waits
         self._ended: dict[str, LeaseReported] = {}  # what is given back, until the ledger has heard of it
         self._over: dict[str, LeaseReported] = {}  # the last word about others, the oldest first
         self._sent: dict[int, tuple[float, list[LeaseReported]]] = {}
@@ -165,10 +168,11 @@ class Grants(Mapping[str, Purse]):
         self._limits, self._rank = limits, rank
         wallets, self._wallets = self._wallets, {}
         self._current.clear()
+        self._queues.clear()
+        self._parked = 0
         for wallet in wallets.values():
             self._close(wallet, now)
             self._abandon(wallet)
-            self._parked -= len(wallet.parked)
         for wallet in wallets.values():
             for plan in wallet.parked:
                 self._park(wallet.service, plan, now)
@@ -231,6 +235,11 @@ class Grants(Mapping[str, Purse]):
         wallet = self._wallet(service, received_at_us)
         return wallet is not None and not wallet.parked and wallet.left >= FIRST_AHEAD * amount
 
+    def may_cover(self, service: str, received_at_us: int, amount: NanoUsd) -> bool:
+        """Whether the day has so much left, should nothing of what is held be spent."""
+        wallet = self._wallet(service, received_at_us)
+        return wallet is None or amount <= wallet.rest
+
     def limit(self, service: str) -> Limit | None:
         return self._limits.of(service)
 
@@ -270,6 +279,7 @@ class Grants(Mapping[str, Purse]):
             plan.then(Outcome.SILENT, "")
         else:
             wallet.parked.append(plan)
+            self._queues[wallet] = None
             self._parked += 1
             if not wallet.asked and (len(wallet.parked) == 1 or now >= wallet.ask_again_at):
                 self._ask(wallet, now)
@@ -329,6 +339,8 @@ class Grants(Mapping[str, Purse]):
 
     def _unpark(self, wallet: _Wallet, plan: _Parked, outcome: Outcome, lease_id: str = "") -> None:
         wallet.parked.remove(plan)
+        if not wallet.parked:
+            del self._queues[wallet]
         self._parked -= 1
         plan.then(outcome, lease_id)
 
@@ -351,12 +363,11 @@ class Grants(Mapping[str, Purse]):
             del self._sent[n]
         if late:
             self._fall_silent(now)
-        if self._parked:
-            for wallet in [wallet for wallet in self._wallets.values() if wallet.parked]:
-                for plan in [plan for plan in wallet.parked if now >= plan.give_up_at]:
-                    self._unpark(wallet, plan, Outcome.REFUSED)
-                if wallet.parked and not wallet.asked and now >= wallet.ask_again_at:
-                    self._ask(wallet, now)
+        for wallet in list(self._queues):
+            for plan in [plan for plan in wallet.parked if now >= plan.give_up_at]:
+                self._unpark(wallet, plan, Outcome.REFUSED)
+            if wallet.parked and not wallet.asked and now >= wallet.ask_again_at:
+                self._ask(wallet, now)
         if now - self._renewed_at >= RENEW_EVERY_S:
             self._renewed_at = now
             self._renew(now)
@@ -411,8 +422,8 @@ class Grants(Mapping[str, Purse]):
 
     def _wish(self, wallet: _Wallet) -> GrantAsked:
         need = wallet.parked[0].amount if wallet.parked else wallet.usual
-        waiting = sum([plan.amount for plan in wallet.parked])
-        ahead = max(FIRST_AHEAD * need, 2 * (wallet.pace + wallet.used))
+        waiting = min(sum([plan.amount for plan in wallet.parked]), wallet.limit.daily_nano_usd)
+        ahead = min(max(FIRST_AHEAD * need, 2 * (wallet.pace + wallet.used)), wallet.limit.daily_nano_usd)
         return GrantAsked(wallet.service, wallet.day, wallet.asked, need, waiting, ahead)
 
     def _new_lease_id(self) -> str:

@@ -64,7 +64,7 @@ class Purser:
 
     def reserve(self, plan: RequestPlanned, price: Price) -> bool:
         """Whether the plan is paid, and says of which lease, or has no limit. `price` is its first candidate's."""
-        now, amount = self._bus.time(), _reserved(plan, price)
+        now, amount = self._bus.time(), self._amount(plan, price)
         both = amount + plan.dearest_nano_usd
         if plan.dearest_nano_usd and self.grants.is_ample(plan.service, plan.received_at_us, both):
             amount = both  # so that another may be called, should the first take money and not answer
@@ -75,7 +75,7 @@ class Purser:
 
     def wait(self, plan: RequestPlanned, price: Price, then: Callable[[Outcome], None]) -> None:
         """`then` is told what became of the plan, now or later, once; a paid one says of which lease."""
-        now, amount = self._bus.time(), _reserved(plan, price)
+        now, amount = self._bus.time(), self._amount(plan, price)
 
         def told(outcome: Outcome, lease_id: str) -> None:
             if lease_id:
@@ -83,6 +83,14 @@ class Purser:
             then(outcome)
 
         self.grants.park(plan.service, plan.received_at_us, amount, _ends_at(plan, now), now, told)
+
+    def _amount(self, plan: RequestPlanned, price: Price) -> NanoUsd:
+        """The worst case, with the input taken twice where the day has so much left: tokens are counted by bytes, and
+        some texts have twice as many.
+        """
+        cautious = plan.reserved_nano_usd + cost(price, plan.input_tokens, 0, 0)
+        fits = self.grants.may_cover(plan.service, plan.received_at_us, cautious)
+        return cautious if fits else plan.reserved_nano_usd
 
     def lease_number(self, lease_id: str) -> str:
         """What is its own in the name of one of our leases: for a subject, which is told back as it is."""
@@ -143,11 +151,6 @@ class Purser:
 
 def _ends_at(plan: RequestPlanned, now: float) -> float:
     return now + plan.deadline_ms / 1000
-
-
-def _reserved(plan: RequestPlanned, price: Price) -> NanoUsd:
-    """The worst case, with the input taken twice: tokens are counted by bytes, and some texts have twice as many."""
-    return plan.reserved_nano_usd + cost(price, plan.input_tokens, 0, 0)
 
 
 def _sign(plan: RequestPlanned, lease_id: str, amount: NanoUsd) -> None:

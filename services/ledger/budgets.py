@@ -218,6 +218,10 @@ _FORGET: Final = f"""
 DELETE FROM tierwise.budget_leases WHERE due_at < now() - interval '{FORGOTTEN_AFTER}'
     AND (kept_nano_usd = settled_nano_usd OR charged AND due_at < now() - interval '{CHARGED_FORGOTTEN_AFTER}')
 """  # noqa: S608  # constants
+_FORGET_DAYS: Final = """
+DELETE FROM tierwise.budget_days WHERE resets_at < now() - interval '2 days'
+    AND spent_nano_usd = 0 AND held_nano_usd = 0 AND floor_nano_usd = 0
+"""
 
 
 class _Change:
@@ -329,8 +333,9 @@ async def give_up(connection: asyncpg.Connection, until: float) -> dict[str, tup
 
 
 async def forget(connection: asyncpg.Connection) -> None:
-    """Leases that nobody will speak of again."""
+    """Leases that nobody will speak of again, and past days of services that spent nothing: callers make up names."""
     await connection.execute(_FORGET)
+    await connection.execute(_FORGET_DAYS)
 
 
 def _time(at: float) -> datetime:

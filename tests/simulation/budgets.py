@@ -27,6 +27,7 @@ Account = tuple[str, str]  # service and day
 EPOCH = 1_795_406_000.0  # a moment of 2026
 LONGEST_S = 60.0  # the longest deadline of a request
 SKEW_S = 60.0
+LIMITS = (100, 1000, 20_000, 1_000_000, 10_000_000)
 SERVICES = {"billing": "Europe/Berlin", "legal": "America/New_York"}
 
 
@@ -149,7 +150,7 @@ class World:
         self.random = random.Random(seed)
         self.now = EPOCH + self.random.uniform(0, 86_400)
         self.store = Store(
-            rules, {service: self.random.choice([100, 1000, 20_000, 1_000_000]) for service in SERVICES}, SERVICES
+            rules, {service: self.random.choice(LIMITS) for service in SERVICES}, SERVICES
         )
         self.budgets = {service: Budget(daily_usd=0, timezone=zone) for service, zone in SERVICES.items()}
         self.network: list[Message] = []
@@ -168,20 +169,20 @@ class World:
         self.dispatchers = [Dispatcher() for _ in range(2)]
         self.classifiers = [self.new_classifier() for _ in range(3)]
         self.actions: list[tuple[Callable[[], object], int]] = [
-            (self.receive_request, 12),
+            (self.receive_request, 24),
             (self.send_again, 1),
-            (self.deliver, 40),
+            (self.deliver, 80),
             (self.lose_message, 1),
             (self.double_message, 1),
-            (self.call_upstream, 12),
-            (self.answer, 12),
+            (self.call_upstream, 24),
+            (self.answer, 24),
             (self.publish_again, 1),
-            (self.fetch, 4),
-            (self.save, 4),
-            (self.ack, 4),
+            (self.fetch, 8),
+            (self.save, 8),
+            (self.ack, 8),
             (self.give_up, 1),
-            (self.tick, 16),
-            (self.wait, 8),
+            (self.tick, 24),
+            (self.wait, 16),
             (self.kill_classifier, 1),
             (self.kill_ledger, 1),
             (self.kill_dispatcher, 1),
@@ -218,7 +219,7 @@ class World:
 
     def receive_request(self) -> None:
         service = self.random.choice(list(SERVICES))
-        amount = self.random.randint(1, max(1, self.store.limits[service] // self.random.choice([4, 20, 100, 1000])))
+        amount = self.random.randint(1, max(1, self.store.limits[service] // self.random.choice([4, 20, 100, 1000, 10_000])))
         received_at_us = int((self.now + self.skew()) * 1e6)
         request = Request(len(self.requests), service, received_at_us, amount, self.random.uniform(0.1, LONGEST_S))
         self.requests.append(request)
@@ -432,7 +433,7 @@ class World:
 
     def set_limit(self) -> None:
         service = self.random.choice(list(SERVICES))
-        self.store.set_limit(service, self.random.choice([0, 100, 1000, 20_000, 1_000_000]))
+        self.store.set_limit(service, self.random.choice([0, *LIMITS]))
 
     # What must hold ------------------------------------------------------------------------------------------
 

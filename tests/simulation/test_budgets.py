@@ -47,8 +47,9 @@ def a_silent_lease_returns_its_money(day, lease):
     ids=["a grant debits nothing", "what was given back is counted again", "a silent lease returns its money"],
 )
 def test_a_broken_line_of_the_protocol_is_noticed(broken, complaint):
-    with pytest.raises(AssertionError, match=rf"seed 1, .*({complaint})"):
-        simulate(1, 2000, rules_but(**broken))
+    with pytest.raises(AssertionError, match=complaint):
+        for seed in range(1, 11):
+            simulate(seed, 2000, rules_but(**broken))
 
 
 @pytest.mark.parametrize("upstream_s", [0.005, 0.1, 1.0, 8.0])

@@ -121,7 +121,7 @@ POLICY_TEXT = {
 @pytest.mark.parametrize(
     ("service", "waits_for"),
     [
-        ("ledger", ["nats", "database", "policy", "usage-stream"]),
+        ("ledger", ["nats", "database", "policy", "usage-stream", "budgets"]),
         ("validator", ["nats", "database", "policy"]),
         ("batcher", ["nats", "database", "policy"]),
     ],
