@@ -309,8 +309,10 @@ class Grants(Mapping[str, Purse]):
                 else:
                     self._remember(LeaseReported(grant.lease_id, 0, 0))
                 self._serve(wallet, now, some=grant.granted > 0)
-            elif grant.lease_id in self._over and grant.granted > self._over[grant.lease_id].kept:
-                self._ended[grant.lease_id] = self._over[grant.lease_id]  # the message came twice, and late
+            else:
+                last = self._over.get(grant.lease_id)
+                if last is not None and grant.granted > last.kept:  # the message came twice, and late
+                    self._ended.setdefault(grant.lease_id, last)
 
     def on_away(self, number: int, now: float) -> None:
         """No ledger runs, or none that reaches its database."""

@@ -51,7 +51,7 @@ BROKEN: Final = Refusal(500, "internal_error", "the classifier failed on this re
 
 
 # Of what is left of a budget, one plan whose answer is to be capped takes no more than this, where that is enough.
-SHARES: Final = (64, 8)
+SHARES: Final = (64, 8, 2)
 
 
 class _Held(msgspec.Struct, eq=False):

@@ -25,6 +25,7 @@ from shared.policy import Budget
 Account = tuple[str, str]  # service and day
 
 EPOCH = 1_795_406_000.0  # a moment of 2026
+MIDNIGHTS = (1_795_474_800.0, 1_795_496_400.0)  # in Berlin and in New York
 LONGEST_S = 60.0  # the longest deadline of a request
 SKEW_S = 60.0
 LIMITS = (100, 1000, 20_000, 1_000_000, 10_000_000)
@@ -148,10 +149,8 @@ class Dispatcher:
 class World:
     def __init__(self, seed: int, rules: ModuleType = leases) -> None:
         self.random = random.Random(seed)
-        self.now = EPOCH + self.random.uniform(0, 86_400)
-        self.store = Store(
-            rules, {service: self.random.choice(LIMITS) for service in SERVICES}, SERVICES
-        )
+        self.now = self.random.choice(MIDNIGHTS) - self.random.uniform(-SKEW_S, 2000)  # so that days change
+        self.store = Store(rules, {service: self.random.choice(LIMITS) for service in SERVICES}, SERVICES)
         self.budgets = {service: Budget(daily_usd=0, timezone=zone) for service, zone in SERVICES.items()}
         self.network: list[Message] = []
         self.doubled: set[str] = set()  # leases that were asked for by a message that came twice
@@ -219,7 +218,9 @@ class World:
 
     def receive_request(self) -> None:
         service = self.random.choice(list(SERVICES))
-        amount = self.random.randint(1, max(1, self.store.limits[service] // self.random.choice([4, 20, 100, 1000, 10_000])))
+        amount = self.random.randint(
+            1, max(1, self.store.limits[service] // self.random.choice([4, 20, 100, 1000, 10_000]))
+        )
         received_at_us = int((self.now + self.skew()) * 1e6)
         request = Request(len(self.requests), service, received_at_us, amount, self.random.uniform(0.1, LONGEST_S))
         self.requests.append(request)

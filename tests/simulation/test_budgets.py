@@ -13,6 +13,11 @@ def test_no_budget_is_overspent_and_nothing_stays_reserved_whatever_happens(seed
     assert min(world.tally[name] for name in ("at once", "reserved", "refused", "silent")) > 0
 
 
+def some_seeds(rules):
+    for seed in range(1, 11):
+        simulate(seed, 2000, rules)
+
+
 def rules_but(**changed):
     return SimpleNamespace(**{**vars(leases), **changed})
 
@@ -48,8 +53,7 @@ def a_silent_lease_returns_its_money(day, lease):
 )
 def test_a_broken_line_of_the_protocol_is_noticed(broken, complaint):
     with pytest.raises(AssertionError, match=complaint):
-        for seed in range(1, 11):
-            simulate(seed, 2000, rules_but(**broken))
+        some_seeds(rules_but(**broken))
 
 
 @pytest.mark.parametrize("upstream_s", [0.005, 0.1, 1.0, 8.0])

@@ -197,6 +197,42 @@ def test_what_is_unknown_is_never_cheaper_than_what_was_reserved(world, tower):
     assert tower.records[0].cost_nano_usd == 10**12
 
 
+CHEAP_AT_WORST, DEAR_AT_WORST = 110_000, 11_000_000
+LEASED = {"lease_id": "classifier-1.7", "reserved_nano_usd": CHEAP_AT_WORST + DEAR_AT_WORST}
+
+
+def test_of_a_lease_each_call_is_charged_for_itself(world, tower):
+    world.begin(**LEASED)
+    world.cheap.call.on_failure(Disconnected("it went away", began=True))
+    world.dear.answer(200, b'{"usage":{"prompt_tokens":10,"completion_tokens":20}}')
+    [record] = tower.records
+    assert [attempt.cost_nano_usd for attempt in record.attempts] == [CHEAP_AT_WORST, 3_000_000]
+    assert (record.lease_id, record.reserved_nano_usd) == tuple(LEASED.values())
+
+
+def test_of_a_lease_no_call_is_made_that_is_not_reserved_for(world, tower):
+    world.begin(**{**LEASED, "reserved_nano_usd": CHEAP_AT_WORST + DEAR_AT_WORST - 1})
+    world.cheap.call.on_failure(Disconnected("it went away", began=True))
+    assert world.dear.call is None
+    assert "does not cover a call of dear" in refused(tower).refusal.message
+    [record] = tower.records
+    assert record.cost_nano_usd == CHEAP_AT_WORST
+
+
+def test_a_call_that_cost_nothing_leaves_the_reservation_to_the_next(world):
+    world.begin(**{**LEASED, "reserved_nano_usd": DEAR_AT_WORST})
+    world.cheap.answer(500, b"{}")
+    assert world.dear.call is not None
+
+
+def test_of_a_lease_it_is_told_that_nobody_was_called(world, tower):
+    world.begin(body=b"not JSON", **LEASED)
+    assert world.cheap.call is None
+    [record] = tower.records
+    assert (record.attempts, record.cost_nano_usd, record.usage_source, record.backend) == ((), 0, "none", "")
+    assert (record.lease_id, record.reserved_nano_usd) == tuple(LEASED.values())
+
+
 def test_a_body_that_cannot_be_rewritten_is_refused_and_holds_no_place(world, tower):
     world.begin(b'{"model":"auto","messages":[],"chat_template_kwargs":"x"}')
     assert refused(tower).refusal.status == 400

@@ -29,10 +29,10 @@ POLICY = from_tree(
 )
 
 
-def plan(number: int) -> RequestPlanned:
+def plan(number: int, lease_id: str = "") -> RequestPlanned:
     return RequestPlanned(
         f"req_0123456789ab{number:08x}", 1, "chat", "default", "normal", 10_000, 2, False, 0, 1, "general", "small",
-        ("category",), ("a",), "a", False, False, 10, 0,
+        ("category",), ("a",), "a", False, False, 10, 5000, lease_id,
     )  # fmt: skip
 
 
@@ -42,13 +42,16 @@ async def tower():
     bus = SimpleNamespace(
         time=asyncio.get_running_loop().time, publish=lambda *message: published.append(message), published=published
     )
-    tower = Tower(bus, "dispatcher-1", Backends({}), SimpleNamespace(is_full=False), Counts())
+    recorded = []
+    journal = SimpleNamespace(is_full=False, record=recorded.append)
+    tower = Tower(bus, "dispatcher-1", Backends({}), journal, Counts())
     tower.published = published
+    tower.recorded = recorded
     return tower
 
 
-def arrives(tower: Tower, number: int) -> None:
-    tower._on_plan(b"dispatch", b"", pack(plan(number), b"{}"), b"")
+def arrives(tower: Tower, number: int, lease_id: str = "") -> None:
+    tower._on_plan(b"dispatch", b"", pack(plan(number, lease_id), b"{}"), b"")
 
 
 async def test_a_plan_under_a_policy_that_is_still_to_come_waits_for_it(tower):
@@ -80,3 +83,31 @@ async def test_waiting_plans_count_against_the_bound(tower):
     _, frame, _ = tower.published[-1]
     assert frame[0] == Frame.REFUSED
     assert b"overloaded" in frame
+
+
+def leaves(tower, number):
+    tower._on_caller_left(f"cancel.{plan(number).request_id}".encode(), b"", encode(CallerLeft("hung_up")), b"")
+
+
+async def test_what_was_reserved_for_a_plan_that_is_not_begun_is_told_to_be_free(tower):
+    leaves(tower, 1)
+    tower.on_policy(POLICY, 1)
+    arrives(tower, 1, lease_id="c.1")
+    tower._journal.is_full = True
+    arrives(tower, 2, lease_id="c.2")
+    tower._journal.is_full = False
+    tower._backends = Backends({})
+    arrives(tower, 3, lease_id="c.3")
+    tower._on_bus_lost()
+    assert [(one.lease_id, one.reserved_nano_usd, one.cost_nano_usd, one.status) for one in tower.recorded] == [
+        ("c.1", 5000, 0, 499),
+        ("c.2", 5000, 0, 503),
+        ("c.3", 5000, 0, 499),
+    ]
+
+
+async def test_without_a_lease_there_is_nothing_to_tell(tower):
+    leaves(tower, 1)
+    arrives(tower, 1)
+    tower._on_bus_lost()
+    assert tower.recorded == []

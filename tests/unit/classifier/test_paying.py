@@ -1,0 +1,259 @@
+"""Plans of services that have a budget: who waits, who is paid, who is sent to the floor. The bus is a list."""
+
+import json
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from services.classifier.grants import ANSWERS_WITHIN_S, TICK_S
+from services.classifier.handlers import Handlers
+from services.classifier.metrics import Counts
+from services.classifier.purser import Purser
+from shared.contracts import (
+    Frame,
+    Grant,
+    Granted,
+    GrantRequested,
+    PlanRefused,
+    RequestPlanned,
+    RequestReceived,
+    encode,
+    pack,
+    unpack,
+)
+from shared.hotbus import NO_RESPONDERS
+from shared.policy import from_tree
+
+ID = "req_0123456789ab0000002a"
+NOON_US = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1e6)
+NANO = 1_000_000_000
+PRICES = {"small-1": ("small", 1), "large-1": ("large", 100), "large-2": ("large", 200)}
+# "Prove it." is 7 tokens or so; 100 of an answer at 200 dollars a million are 20 thousandths of a dollar.
+WORST = 20_000_000
+
+
+class Bus:
+    def __init__(self):
+        self.now = 100.0
+        self.published = []
+
+    def time(self):
+        return self.now
+
+    def publish(self, subject, payload, reply=b""):
+        self.published.append((subject, payload, reply))
+
+
+class Classifier:
+    def __init__(self, **budget):
+        self.bus = Bus()
+        self.purser = Purser(self.bus, "classifier-1")
+        self.handlers = Handlers(self.bus, "classifier-1", Counts(), self.purser)
+        self.set({"default": {"daily_usd": 1, **budget}})
+        self.purser.grants.tick(self.bus.now)
+
+    def set(self, budgets):
+        backends = [
+            {
+                "name": name,
+                "tier": tier,
+                "provider": "vllm",
+                "base_url": "http://x",
+                "model": name,
+                "price": {"input_per_1m": 0, "output_per_1m": price},
+                "context_window": 100_000,
+            }
+            for name, (tier, price) in PRICES.items()
+        ]
+        tree = {"tiers": ["small", "large"], "backends": backends, "budgets": budgets}
+        self.handlers.on_policy(from_tree(tree, {}), 7)
+
+    def ask(self, max_tokens=100, **fields):
+        body = {"model": "auto", "messages": [{"role": "user", "content": "Prove it."}]}
+        payload = json.dumps(body | ({"max_tokens": max_tokens} if max_tokens else {})).encode()
+        received = RequestReceived(ID, NOON_US, "chat", "billing", "", 60_000, len(payload), **fields)
+        self.handlers._on_request(b"", b"", pack(received, payload), b"")
+
+    def wishes(self):
+        return [(one, reply) for subject, one, reply in self.bus.published if subject == b"budget.grant"]
+
+    def grant(self, amount, *, spent=0, held=None):
+        payload, reply = self.wishes()[-1]
+        [wish] = msgspec.msgpack.decode(payload, type=GrantRequested).asked
+        held = amount if held is None else held
+        grant = Grant(wish.service, wish.day, wish.lease_id, amount, NANO, spent, held)
+        self.purser._on_answer(reply, b"", encode(Granted((grant,))), b"")
+
+    def fall_silent(self):
+        self.purser._on_answer(self.wishes()[-1][1], b"", b"", NO_RESPONDERS)
+
+    def plans(self):
+        return [
+            (msgspec.msgpack.decode(unpack(payload)[0], type=RequestPlanned), reply)
+            for subject, payload, reply in self.bus.published
+            if subject == b"dispatch"
+        ]
+
+    @property
+    def plan(self):
+        [(plan, _)] = self.plans()
+        return plan
+
+    @property
+    def refusal(self):
+        [frame] = [one for subject, one, _ in self.bus.published if subject.startswith(b"_INBOX.req")]
+        assert frame[0] == Frame.REFUSED
+        return msgspec.msgpack.decode(frame[11:], type=PlanRefused).refusal
+
+
+def test_a_plan_waits_for_its_lease_and_says_which_it_is_and_what_was_reserved():
+    one = Classifier()
+    one.ask()
+    assert one.plans() == []
+    assert list(one.handlers.held()) == [ID]
+    one.bus.now += 0.125
+    one.grant(NANO // 10)
+    assert list(one.handlers.held()) == []
+    assert (one.plan.lease_id, one.plan.reserved_nano_usd) == ("classifier-1.1", WORST)
+    assert one.plan.candidates == ("large-1", "large-2", "small-1")
+    assert one.plan.deadline_ms == 60_000 - 125
+
+
+def test_where_the_lease_is_ample_a_second_call_is_reserved_for():
+    one = Classifier()
+    one.ask()
+    one.grant(NANO // 2)
+    one.ask()
+    assert [plan.reserved_nano_usd for plan, _ in one.plans()] == [WORST, 2 * WORST]
+
+
+def test_what_nobody_took_is_free_again_and_its_caller_is_told():
+    one = Classifier()
+    one.ask()
+    one.grant(WORST)
+    [(_, reply)] = one.plans()
+    one.handlers._on_paid_undelivered(reply, b"", b"", NO_RESPONDERS)
+    assert one.refusal.code == "no_dispatcher"
+    one.ask()
+    assert len(one.plans()) == 2, "the same money"
+
+
+def test_a_service_without_a_limit_pays_nothing():
+    one = Classifier()
+    one.set({"legal": {"daily_usd": 1}})
+    one.ask()
+    assert one.plan.lease_id == ""
+    assert one.wishes() == []
+
+
+def test_what_is_refused_goes_to_the_floor_and_is_bound_by_no_lease():
+    one = Classifier()
+    one.ask()
+    one.grant(0, spent=NANO, held=0)
+    assert one.plan.candidates == ("small-1",)
+    assert one.plan.reasons[0] == "budget_downgrade"
+    assert one.plan.lease_id == ""
+
+
+def test_the_next_is_sent_there_at_once():
+    one = Classifier()
+    one.ask()
+    one.grant(0, spent=NANO, held=0)
+    one.ask()
+    assert len(one.plans()) == 2
+    assert len(one.wishes()) == 1
+
+
+def test_who_waited_in_vain_is_decided_again_by_what_is_free():
+    """The dearer of the two has no room any more; the cheaper has."""
+    one = Classifier()
+    one.ask()
+    one.grant(0, spent=NANO // 2, held=NANO // 2 - 15_000_000)
+    for _ in range(60):
+        one.bus.now += TICK_S
+        one.purser.grants.tick(one.bus.now)
+        payload, _ = one.wishes()[-1]
+        wish = msgspec.msgpack.decode(payload, type=GrantRequested).asked
+        if one.plans():
+            break
+        if wish and wish[0].lease_id and not one.plans():
+            fits = wish[0].need <= 15_000_000
+            one.grant(wish[0].need if fits else 0, spent=NANO // 2, held=NANO // 2 - 15_000_000)
+    assert one.plan.candidates == ("large-1", "small-1")
+    assert one.plan.reserved_nano_usd == 10_000_000
+    assert one.plan.lease_id
+
+
+def test_on_exhausted_reject_is_402():
+    one = Classifier(on_exhausted="reject")
+    one.ask()
+    one.grant(0, spent=NANO, held=0)
+    assert (one.refusal.status, one.refusal.code, one.refusal.may_retry) == (402, "budget_exhausted", False)
+
+
+@pytest.mark.parametrize("on_exhausted", ["downgrade", "reject"])
+def test_a_ledger_that_is_away_sends_to_the_floor_where_the_budget_says_so(on_exhausted):
+    one = Classifier(on_exhausted=on_exhausted)
+    one.ask()
+    one.fall_silent()
+    assert one.plan.reasons[0] == "budget_downgrade"
+    assert one.plan.candidates == ("small-1",)
+
+
+def test_or_is_ignored():
+    one = Classifier(when_ledger_is_away="allow")
+    one.ask()
+    one.fall_silent()
+    assert (one.plan.lease_id, one.plan.candidates) == ("", ("large-1", "large-2", "small-1"))
+
+
+def test_or_refuses():
+    one = Classifier(when_ledger_is_away="reject")
+    one.ask()
+    one.fall_silent()
+    assert (one.refusal.status, one.refusal.code, one.refusal.may_retry) == (503, "budget_unknown", True)
+
+
+def test_silence_is_noticed_by_the_clock_too():
+    one = Classifier()
+    one.ask()
+    end = one.bus.now + ANSWERS_WITHIN_S + TICK_S
+    while one.bus.now < end:
+        one.bus.now += TICK_S
+        one.purser.grants.tick(one.bus.now)
+    assert one.plan.reasons[0] == "budget_downgrade"
+
+
+def test_a_plan_without_a_cap_does_not_take_the_whole_budget():
+    """A hundred thousand tokens would be ten dollars, and there are nine; a proof may take sixteen thousand."""
+    one = Classifier(daily_usd=9)
+    one.ask(max_tokens=0)
+    payload, _ = one.wishes()[-1]
+    [wish] = msgspec.msgpack.decode(payload, type=GrantRequested).asked
+    assert wish.need == 9 * NANO // 2
+    one.grant(wish.need)
+    assert (one.plan.output_cap, one.plan.reserved_nano_usd) == (45_000, 9 * NANO // 2)
+
+
+def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others(monkeypatch, caplog):
+    one = Classifier()
+    one.ask()
+    one.ask(send=1)
+    failed = []
+
+    def fails(self, held, outcome, waited_ms):
+        failed.append(held)
+        if len(failed) == 1:
+            raise RuntimeError("a bug")
+        self._dispatch(held.plan, held.body)
+
+    class Loop:
+        def call_exception_handler(self, context):
+            assert "a bug" in str(context["exception"])
+
+    monkeypatch.setattr(Handlers, "_on_outcome", fails)
+    monkeypatch.setattr("asyncio.get_running_loop", Loop)
+    one.grant(NANO)
+    assert one.refusal.code == "internal_error"
+    assert len(one.plans()) == 1
