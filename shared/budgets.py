@@ -12,7 +12,6 @@ import msgspec
 from shared.money import NanoUsd, nano_usd
 from shared.policy import Budget
 
-MOST_NANO_USD: Final = 10**17  # a hundred million dollars a day; what is more is as good as no limit
 DEFAULT: Final = "default"  # the budget of every service that has none of its own, each its own money
 
 
@@ -45,7 +44,7 @@ class Limits:
 
 def _limit(budget: Budget) -> Limit:
     return Limit(
-        min(nano_usd(budget.daily_usd), MOST_NANO_USD),
+        nano_usd(budget.daily_usd),
         budget.on_exhausted,
         budget.downgrade_to or "",
         budget.timezone if _is_known(budget.timezone) else "UTC",

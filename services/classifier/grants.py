@@ -32,6 +32,7 @@ SETTLING_SHARE: Final = 0.25  # and never more of what is left of the request's 
 SETTLING_ASKS_EVERY_S: Final = 0.1
 REFUSAL_HOLDS_S: Final = 1.0  # then the ledger is asked again: the limit may have been raised
 FIRST_AHEAD: Final = 8  # reservations that are asked for ahead of need, where the pace is not known yet
+AMPLE: Final = 8  # times what is reserved, and it is not missed
 FORGOTTEN_AFTER_S: Final = 60.0  # a service that asks for nothing; any caller may make up names
 MAX_PARKED: Final = 4096  # plans; one more is told that the ledger is silent
 MAX_REPORTS: Final = 1000  # in a message
@@ -231,9 +232,11 @@ class Grants(Mapping[str, Purse]):
         self._park(service, _Parked(amount, received_at_us, until, give_up_at, then), now)
 
     def is_ample(self, service: str, received_at_us: int, amount: NanoUsd) -> bool:
-        """Whether so much can be reserved of what is in hand, and nobody would miss it."""
+        """Whether so much can be reserved, and nobody would miss it until it comes back."""
         wallet = self._wallet(service, received_at_us)
-        return wallet is not None and not wallet.parked and wallet.left >= FIRST_AHEAD * amount
+        if wallet is None or wallet.parked:
+            return False
+        return wallet.rest - wallet.held + wallet.left >= AMPLE * amount
 
     def may_cover(self, service: str, received_at_us: int, amount: NanoUsd) -> bool:
         """Whether the day has so much left, should nothing of what is held be spent."""

@@ -65,9 +65,6 @@ class Purser:
     def reserve(self, plan: RequestPlanned, price: Price) -> bool:
         """Whether the plan is paid, and says of which lease, or has no limit. `price` is its first candidate's."""
         now, amount = self._bus.time(), self._amount(plan, price)
-        both = amount + plan.dearest_nano_usd
-        if plan.dearest_nano_usd and self.grants.is_ample(plan.service, plan.received_at_us, both):
-            amount = both  # so that another may be called, should the first take money and not answer
         lease_id = self.grants.reserve(plan.service, plan.received_at_us, amount, _ends_at(plan, now), now)
         if lease_id:
             _sign(plan, lease_id, amount)
@@ -85,12 +82,17 @@ class Purser:
         self.grants.park(plan.service, plan.received_at_us, amount, _ends_at(plan, now), now, told)
 
     def _amount(self, plan: RequestPlanned, price: Price) -> NanoUsd:
-        """The worst case, with the input taken twice where the day has so much left: tokens are counted by bytes, and
-        some texts have twice as many.
+        """The worst case. Where the day has so much left, with the input taken twice: tokens are counted by bytes, and
+        some texts have twice as many. Where there is enough, with the dearest candidate's on top: another may be
+        called, should the first take money and not answer.
         """
         cautious = plan.reserved_nano_usd + cost(price, plan.input_tokens, 0, 0)
-        fits = self.grants.may_cover(plan.service, plan.received_at_us, cautious)
-        return cautious if fits else plan.reserved_nano_usd
+        both = cautious + plan.dearest_nano_usd
+        if self.grants.is_ample(plan.service, plan.received_at_us, both):
+            return both
+        if self.grants.may_cover(plan.service, plan.received_at_us, cautious):
+            return cautious
+        return plan.reserved_nano_usd
 
     def lease_number(self, lease_id: str) -> str:
         """What is its own in the name of one of our leases: for a subject, which is told back as it is."""

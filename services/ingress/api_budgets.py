@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from services.ingress import replies
+from services.ingress import errors, replies
 from services.ingress.api import CurrentPolicy
 from services.ingress.questions import Questions
 from shared.contracts import BudgetChangeRequested, BudgetsAsked, LedgerAsked, Refusal, encode
-from shared.policy import LARGEST_NUMBER, LONGEST_NAME, Budget
+from shared.policy import Budget, Policy, PolicyFault, from_tree
 
 MAX_BODY_BYTES: Final = 64 * 1024
 
-_KEYS: Final = tuple(Budget.__struct_fields__)
 _STANDS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "Amounts as `*_nano_usd` and `*_usd`. A service under `default` is there once it has asked.",
@@ -92,21 +90,18 @@ def budgets(questions: Questions, current: CurrentPolicy, mint: Callable[[], str
             if len(body) > MAX_BODY_BYTES:
                 too_long = Refusal(413, "request_too_large", f"a budget has at most {MAX_BODY_BYTES} bytes")
                 return replies.refused(too_long, request_id, {"connection": "close"})
-        budget = read(body, () if current.policy is None else current.policy.tiers)
-        refusal = _name_fault(service) or (budget if isinstance(budget, Refusal) else None)
-        if refusal is not None:
-            return replies.refused(refusal, request_id)
+        if current.policy is None:
+            return replies.refused(errors.NO_POLICY, request_id)
+        budget = read(body, service, current.policy)
+        if isinstance(budget, Refusal):
+            return replies.refused(budget, request_id)
         changed = BudgetChangeRequested(service, msgspec.json.encode(budget).decode())
         return await _told(BudgetChangeRequested.subject, encode(changed), request_id)
 
     @router.delete("/{service}")
     async def delete(service: str) -> Response:
         """What the file says holds again."""
-        request_id = mint()
-        refusal = _name_fault(service)
-        if refusal is not None:
-            return replies.refused(refusal, request_id)
-        return await _told(BudgetChangeRequested.subject, encode(BudgetChangeRequested(service)), request_id)
+        return await _told(BudgetChangeRequested.subject, encode(BudgetChangeRequested(service)), mint())
 
     async def _told(subject: str, payload: bytes, request_id: str) -> Response:
         told = await questions.ask(subject, payload, "ledger")
@@ -117,44 +112,16 @@ def budgets(questions: Questions, current: CurrentPolicy, mint: Callable[[], str
     return router
 
 
-def read(body: bytes, tiers: tuple[str, ...]) -> Budget | Refusal:
-    """The budget that a body is, or what is wrong with it, in a sentence."""
+def read(body: bytes, service: str, policy: Policy) -> Budget | Refusal:
+    """The budget that a body is, checked as if it stood in the file; or every fault of it, in sentences."""
     try:
-        tree = msgspec.json.decode(body)
-        if not isinstance(tree, dict):
-            return _invalid('a budget is a JSON object, for example {"daily_usd": 2.5}')
-        unknown = [key for key in tree if key not in _KEYS]
-        if unknown:
-            return _invalid(f"there is no key {unknown[0]!r}; the keys are {', '.join(_KEYS)}", unknown[0])
-        budget = msgspec.convert(tree, Budget)
-    except msgspec.MsgspecError as error:
-        return _invalid(str(error))
-    if not 0 <= budget.daily_usd <= LARGEST_NUMBER:
-        return _invalid(f"daily_usd must be a number from 0 to {LARGEST_NUMBER}", "daily_usd")
-    if budget.downgrade_to is not None and tiers and budget.downgrade_to not in tiers:
-        return _invalid(f"there is no tier {budget.downgrade_to!r}; the tiers are {', '.join(tiers)}", "downgrade_to")
-    try:
-        ZoneInfo(budget.timezone)
-    except (KeyError, ValueError, OSError):
-        return _invalid(f"there is no time zone {budget.timezone!r}; name one as Europe/Berlin", "timezone")
-    return budget
+        tree = msgspec.json.decode(msgspec.json.encode(policy)) | {"budgets": {service: msgspec.json.decode(body)}}
+        return from_tree(tree, {}).budgets[service]
+    except PolicyFault as fault:
+        return _invalid("; ".join(fault.faults))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _invalid(f'the body must be a budget in JSON, for example {{"daily_usd": 2.5}}: {error}')
 
 
-def _invalid(message: str, param: str = "") -> Refusal:
-    return Refusal(400, "invalid_budget", message, param=param)
-
-
-def _name_fault(service: str) -> Refusal | None:
-    if (
-        0 < len(service) <= LONGEST_NAME
-        and service.isascii()
-        and service.isprintable()
-        and service == service.strip()
-    ):
-        return None
-    return Refusal(
-        400,
-        "invalid_service",
-        f"a service's name has 1 to {LONGEST_NAME} printable ASCII characters",
-        param="service",
-    )
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, "invalid_budget", message)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shared.policy_file import Document
 
 # Sections that are read and checked, and not acted on yet: an operator must not believe in them.
-NOT_YET: Final = ("budgets", "rate_limits", "quality", "cache", "batch", "auth", "retention")
+NOT_YET: Final = ("rate_limits", "quality", "cache", "batch", "auth", "retention")
 
 LOOK_EVERY_S: Final = 0.1  # two looks, a local server's 1.5 s and the way through KV make less than 2 s
 CHECK_EVERY_S: Final = 1.0  # that KV still has it: NATS may have lost its store

@@ -145,9 +145,9 @@ async def test_a_hosted_model_whose_price_nobody_knows_is_refused_with_its_line(
 
 
 async def test_what_an_operator_must_know_of_a_file_is_logged(begin):
-    first = await begin("first", config("m", "budgets: {default: {daily_usd: 1}}", "rules: []"))
+    first = await begin("first", config("m", "cache: {enabled: true}", "rules: []"))
     await eventually(lambda: first.heard, "the policy", 5)
-    assert [entry["section"] for entry in first.events("this section is not acted on yet")] == ["budgets"]
+    assert [entry["section"] for entry in first.events("this section is not acted on yet")] == ["cache"]
     assert not first.events("server.host and server.port are read at start only: restart to listen there")
     replace(first.file, config("m", "server: {port: 9999}").replace("model: m", "model: m, api_key: sk-secret"))
     await eventually(lambda: len(first.heard) == 2, "the next one", 5)

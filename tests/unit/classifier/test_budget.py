@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.classifier import core
 from services.classifier.listed import LARGEST_CAP, LEAST_CAP, worst_case
@@ -92,7 +93,9 @@ def test_no_purse_is_no_limit() -> None:
 
 
 def test_while_there_is_enough_a_budget_changes_nothing() -> None:
-    assert encode(plan(chat(POEM), BOOK, purse(available_nano_usd=10**12))) == encode(plan(chat(POEM), BOOK))
+    limited = plan(chat(POEM), BOOK, purse(available_nano_usd=10**12))
+    assert limited.dearest_nano_usd == max([cost_of(limited, name, chat(POEM)) for name in limited.candidates])
+    assert encode(replace(limited, dearest_nano_usd=0)) == encode(plan(chat(POEM), BOOK))
 
 
 def test_what_is_left_caps_the_answer_and_leaves_the_dear_ones_out() -> None:

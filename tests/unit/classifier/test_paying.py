@@ -8,6 +8,7 @@ import pytest
 
 from services.classifier.grants import ANSWERS_WITHIN_S, TICK_S
 from services.classifier.handlers import Handlers
+from services.classifier.listed import LARGEST_CAP
 from services.classifier.metrics import Counts
 from services.classifier.purser import Purser
 from shared.contracts import (
@@ -50,7 +51,9 @@ class Classifier:
         self.bus = Bus()
         self.purser = Purser(self.bus, "classifier-1")
         self.handlers = Handlers(self.bus, "classifier-1", Counts(), self.purser)
-        self.set({"default": {"daily_usd": 1, **budget}})
+        budget = {"daily_usd": 0.3, **budget}
+        self.limit = int(budget["daily_usd"] * NANO)
+        self.set({"default": budget})
         self.purser.grants.tick(self.bus.now)
 
     def set(self, budgets):
@@ -82,7 +85,7 @@ class Classifier:
         payload, reply = self.wishes()[-1]
         [wish] = msgspec.msgpack.decode(payload, type=GrantRequested).asked
         held = amount if held is None else held
-        grant = Grant(wish.service, wish.day, wish.lease_id, amount, NANO, spent, held)
+        grant = Grant(wish.service, wish.day, wish.lease_id, amount, self.limit, spent, held)
         self.purser._on_answer(reply, b"", encode(Granted((grant,))), b"")
 
     def fall_silent(self):
@@ -113,19 +116,19 @@ def test_a_plan_waits_for_its_lease_and_says_which_it_is_and_what_was_reserved()
     assert one.plans() == []
     assert list(one.handlers.held()) == [ID]
     one.bus.now += 0.125
-    one.grant(NANO // 10)
+    one.grant(2 * WORST)
     assert list(one.handlers.held()) == []
     assert (one.plan.lease_id, one.plan.reserved_nano_usd) == ("classifier-1.1", WORST)
     assert one.plan.candidates == ("large-1", "large-2", "small-1")
     assert one.plan.deadline_ms == 60_000 - 125
 
 
-def test_where_the_lease_is_ample_a_second_call_is_reserved_for():
-    one = Classifier()
+def test_where_there_is_enough_the_dearest_candidate_is_reserved_for_too():
+    one = Classifier(daily_usd=0.32)
     one.ask()
-    one.grant(NANO // 2)
+    one.grant(8 * WORST)
     one.ask()
-    assert [plan.reserved_nano_usd for plan, _ in one.plans()] == [WORST, 2 * WORST]
+    assert [plan.reserved_nano_usd for plan, _ in one.plans()] == [2 * WORST, WORST], "8 times as much, and no more"
 
 
 def test_what_nobody_took_is_free_again_and_its_caller_is_told():
@@ -150,7 +153,7 @@ def test_a_service_without_a_limit_pays_nothing():
 def test_what_is_refused_goes_to_the_floor_and_is_bound_by_no_lease():
     one = Classifier()
     one.ask()
-    one.grant(0, spent=NANO, held=0)
+    one.grant(0, spent=one.limit, held=0)
     assert one.plan.candidates == ("small-1",)
     assert one.plan.reasons[0] == "budget_downgrade"
     assert one.plan.lease_id == ""
@@ -159,7 +162,7 @@ def test_what_is_refused_goes_to_the_floor_and_is_bound_by_no_lease():
 def test_the_next_is_sent_there_at_once():
     one = Classifier()
     one.ask()
-    one.grant(0, spent=NANO, held=0)
+    one.grant(0, spent=one.limit, held=0)
     one.ask()
     assert len(one.plans()) == 2
     assert len(one.wishes()) == 1
@@ -169,7 +172,7 @@ def test_who_waited_in_vain_is_decided_again_by_what_is_free():
     """The dearer of the two has no room any more; the cheaper has."""
     one = Classifier()
     one.ask()
-    one.grant(0, spent=NANO // 2, held=NANO // 2 - 15_000_000)
+    one.grant(0, spent=100_000_000, held=185_000_000)
     for _ in range(60):
         one.bus.now += TICK_S
         one.purser.grants.tick(one.bus.now)
@@ -179,7 +182,7 @@ def test_who_waited_in_vain_is_decided_again_by_what_is_free():
             break
         if wish and wish[0].lease_id and not one.plans():
             fits = wish[0].need <= 15_000_000
-            one.grant(wish[0].need if fits else 0, spent=NANO // 2, held=NANO // 2 - 15_000_000)
+            one.grant(wish[0].need if fits else 0, spent=100_000_000, held=185_000_000)
     assert one.plan.candidates == ("large-1", "small-1")
     assert one.plan.reserved_nano_usd == 10_000_000
     assert one.plan.lease_id
@@ -188,7 +191,7 @@ def test_who_waited_in_vain_is_decided_again_by_what_is_free():
 def test_on_exhausted_reject_is_402():
     one = Classifier(on_exhausted="reject")
     one.ask()
-    one.grant(0, spent=NANO, held=0)
+    one.grant(0, spent=one.limit, held=0)
     assert (one.refusal.status, one.refusal.code, one.refusal.may_retry) == (402, "budget_exhausted", False)
 
 
@@ -225,15 +228,15 @@ def test_silence_is_noticed_by_the_clock_too():
     assert one.plan.reasons[0] == "budget_downgrade"
 
 
-def test_a_plan_without_a_cap_does_not_take_the_whole_budget():
-    """A hundred thousand tokens would be ten dollars, and there are nine; a proof may take sixteen thousand."""
-    one = Classifier(daily_usd=9)
+def test_a_plan_without_a_cap_does_not_take_most_of_the_budget():
+    """Of five dollars it might take more than three, at the dearer of the two; half is enough at the other."""
+    one = Classifier(daily_usd=5)
     one.ask(max_tokens=0)
     payload, _ = one.wishes()[-1]
     [wish] = msgspec.msgpack.decode(payload, type=GrantRequested).asked
-    assert wish.need == 9 * NANO // 2
+    assert wish.need == LARGEST_CAP * 100_000
     one.grant(wish.need)
-    assert (one.plan.output_cap, one.plan.reserved_nano_usd) == (45_000, 9 * NANO // 2)
+    assert (one.plan.output_cap, one.plan.reserved_nano_usd) == (LARGEST_CAP, wish.need)
 
 
 def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others(monkeypatch, caplog):
