@@ -82,8 +82,8 @@ class Purser:
         self.grants.park(plan.service, plan.received_at_us, amount, _ends_at(plan, now), now, told)
 
     def _amount(self, plan: RequestPlanned, price: Price) -> NanoUsd:
-        """The worst case. Where the day has so much left, with the input taken twice: tokens are counted by bytes, and
-        some texts have twice as many. Where there is enough, with the dearest candidate's on top: another may be
+        """The worst case. Where the day has so much left, with the input taken twice: tokens are counted by bytes,
+        and some texts have twice as many. Where there is enough, with the dearest candidate's on top: another may be
         called, should the first take money and not answer.
         """
         cautious = plan.reserved_nano_usd + cost(price, plan.input_tokens, 0, 0)
