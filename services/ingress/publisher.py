@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from shared.policy_file import Document
 
 # Sections that are read and checked, and not acted on yet: an operator must not believe in them.
-NOT_YET: Final = ("rate_limits", "quality", "cache", "batch", "auth", "retention")
+NOT_YET: Final = ("rate_limits", "quality", "cache", "batch", "auth")
 
-LOOK_EVERY_S: Final = 0.1  # two looks, a local server's 1.5 s and the way through KV make less than 2 s
+LOOK_EVERY_S: Final = 0.1  # two looks, a local server's second and the way through KV make less than 2 s
 CHECK_EVERY_S: Final = 1.0  # that KV still has it: NATS may have lost its store
 ASK_AGAIN_AFTER_S: Final = 5.0  # local servers that gave no answer; each time twice as long
 ASK_AGAIN_AT_LEAST_EVERY_S: Final = 300.0
