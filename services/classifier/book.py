@@ -65,6 +65,7 @@ class Book(msgspec.Struct, frozen=True):
     backends: dict[str, Listed]
     chains: dict[tuple[int, int], tuple[Listed, ...]]  # by first tier and floor, where no request changes the order
     narrowest: int  # tokens that fit into every window that is known
+    shortest: int  # tokens that every model whose own maximum is known can answer
     not_heeded: int  # fields.py's bits that some backend does not heed
     pins: dict[str, Pin]
     aliases: tuple[Alias, ...]  # the first that matches counts
@@ -95,6 +96,7 @@ def compile_policy(policy: Policy, version: int) -> Book:
         backends=listed,
         chains=_chains(shelves),
         narrowest=min([one.context_window for one in listed.values() if one.context_window], default=_UNBOUNDED),
+        shortest=min([one.longest_answer for one in listed.values() if one.longest_answer], default=_UNBOUNDED),
         not_heeded=reduce(or_, [one.not_heeded for one in listed.values()], 0),
         pins=_pins(policy, listed),
         aliases=tuple(
@@ -131,6 +133,7 @@ def _listed(backend: Backend, rank: dict[str, int]) -> Listed:
         capabilities=None if backend.capabilities is None else frozenset(backend.capabilities),
         provider=backend.provider,
         not_heeded=NOT_HEEDED.get(backend.provider, 0),
+        longest_answer=backend.max_output_tokens,
         unfit=unfit,
     )
 

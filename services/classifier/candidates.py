@@ -16,7 +16,14 @@ import msgspec
 
 from services.classifier import fields
 from services.classifier.book import Book, Shelf
-from services.classifier.listed import UNKNOWN_OUTPUT_CAP, Listed, cap_within, usual_price, worst_case
+from services.classifier.listed import (
+    UNKNOWN_OUTPUT_CAP,
+    Listed,
+    cap_within,
+    largest_cap,
+    usual_price,
+    worst_case,
+)
 from services.classifier.measured import Measured
 from services.classifier.outlook import ADAPTER_FULL, ADAPTER_HAS_ROOM, Outlook
 from services.classifier.route import Route
@@ -126,13 +133,14 @@ def obstacle(one: Listed, measured: Measured, route: Route, outlook: Outlook) ->
 def able(
     chained: tuple[Listed, ...], measured: Measured, route: Route, book: Book, outlook: Outlook
 ) -> tuple[Listed, ...]:
-    """Those that can serve. The caller's cap need fit into the window only where somebody has such a window."""
+    """Those that can serve. The caller's cap need fit only where there is somebody whom it fits."""
     whole = measured.input_tokens + measured.output_cap
     if not (
         measured.needs
         or route.only
         or measured.fields & book.not_heeded
         or whole >= book.narrowest
+        or measured.output_cap > book.shortest
         or outlook.suspended
         or outlook.ailing
     ):
@@ -140,14 +148,20 @@ def able(
     there = tuple([one for one in chained if obstacle(one, measured, route, outlook) is None])
     if not measured.output_cap:
         return there
-    return tuple([one for one in there if not 0 < one.context_window < whole]) or there
+    return tuple([one for one in there if takes_cap(one, measured)]) or there
+
+
+def takes_cap(one: Listed, measured: Measured) -> bool:
+    """Would it heed the caller's cap? Who cannot answer for so long refuses it."""
+    whole = measured.input_tokens + measured.output_cap
+    return not 0 < one.context_window < whole and not 0 < one.longest_answer < measured.output_cap
 
 
 def affordable(able_ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd) -> tuple[tuple[Listed, ...], int]:
     """Those whose worst case `limit` (-1: any) covers, and the cap that this takes (0: none).
 
     A cap is put in where the first choice would be left out without one, or where somebody's answer might not end; it
-    is as long as the first choice may answer.
+    is as long as the first choice may answer. Who would refuse it for its length is left out.
     """
     if limit < 0:
         return able_ones, 0
@@ -164,6 +178,8 @@ def affordable(able_ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd
 
 def _within(ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd, cap: int) -> tuple[Listed, ...]:
     """Whose `worst_case` the limit covers, in a third of the time that the calls would take."""
+    if cap:
+        ones = tuple([one for one in ones if cap <= largest_cap(one, measured)])
     spendable = limit * TOKENS_PER_PRICE
     sent, choices = measured.input_tokens, measured.choices
     cap = cap or measured.output_cap

@@ -258,7 +258,10 @@ def _because(one: Listed, measured: Measured, decision: Decision | Refused, book
         if limit == measured.max_cost_nano_usd:
             return refusals.above(cost, limit)
         return f"may cost {decimal_usd(cost)} USD, the budget of {measured.service} has no room for it"
+    asked = f"asks for up to {measured.output_cap} more" if measured.output_cap else f"is capped at {cap} more"
+    if 0 < one.longest_answer < (measured.output_cap or cap):
+        return f"its answers end at {one.longest_answer} tokens, the request {asked.removesuffix(' more')}"
     return (
         f"its context window is {one.context_window} tokens, the request has about {measured.input_tokens} "
-        f"and asks for up to {measured.output_cap} more"
+        f"and {asked}"
     )

@@ -12,7 +12,7 @@ from shared.prices import Price, cost
 
 UNKNOWN_OUTPUT_CAP: Final = 4096  # reserved where neither the caller nor the model says how long an answer gets
 LARGEST_AMOUNT: Final = 2**63 - 1  # what a message and a column can hold
-# Put in at most: a provider refuses a cap above the model's own maximum, which nobody tells us. Most allow so much.
+# Put in at most: a provider refuses a cap above the model's own maximum, which we need not know. Most allow so much.
 LARGEST_CAP: Final = 16_384
 
 # What an answer comes to, in tokens, for comparing prices: round guesses, until the ledger's own figures are used.
@@ -44,6 +44,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     capabilities: frozenset[str] | None  # None: not known, so nothing is ruled out
     provider: str = ""
     not_heeded: int = 0  # fields.py's bits
+    longest_answer: int = 0  # tokens at which the model itself stops; 0: not known
     unfit: str = ""  # why nobody can be sent there under this policy; empty: they can
 
 
@@ -75,10 +76,14 @@ def cap_within(one: Listed, measured: Measured, limit: NanoUsd) -> int:
     a_token = one.price.output * measured.choices
     if spare < 0:
         return 0
-    cap = min(spare // a_token, LARGEST_CAP) if a_token else LARGEST_CAP
-    if one.context_window:
-        # Servers refuse a cap that does not fit into what the prompt leaves; our count of that is an estimate.
-        room = max(1, one.context_window - measured.input_tokens * 9 // 8)
-        if cap >= room:
-            return room
-    return cap if cap >= LEAST_CAP[measured.category] else 0
+    most = largest_cap(one, measured)
+    cap = min(spare // a_token, most) if a_token else most
+    return cap if cap == most or cap >= LEAST_CAP[measured.category] else 0
+
+
+def largest_cap(one: Listed, measured: Measured) -> int:
+    """The largest that it takes: servers refuse one beyond the model's own maximum, or what the prompt leaves."""
+    most = min(one.longest_answer or LARGEST_CAP, LARGEST_CAP)
+    if not one.context_window:
+        return most
+    return min(most, max(1, one.context_window - measured.input_tokens * 9 // 8))  # our count is an estimate

@@ -70,6 +70,36 @@ def test_a_cap_leaves_room_for_the_prompt_in_the_window() -> None:
     assert 0 < made.output_cap < 4096 - made.input_tokens
 
 
+def test_a_cap_is_no_larger_than_the_model_takes() -> None:
+    """OpenAI answers 400 where max_tokens is above the model's own maximum, and a 400 is nobody else's turn."""
+    short = {**LARGE, "max_output_tokens": 4096}
+    assert plan(chat(POEM), book({"short": short}), max_cost_nano_usd=5_000_000).output_cap == 4096
+    reasoned = chat(POEM, metadata={"tierwise_category": "reasoning"})  # of which 16,000 is the least, and 4,096 all
+    assert plan(reasoned, book({"short": short}), max_cost_nano_usd=5_000_000).output_cap == 4096
+
+
+@pytest.mark.parametrize(
+    ("less", "why"),
+    [({"context_window": 4096}, "window is 4096"), ({"max_output_tokens": 2000}, "end at 2000 tokens")],
+)
+def test_who_would_refuse_the_cap_is_not_in_the_plan(less: dict[str, int], why: str) -> None:
+    dearer = {"price": {"input_per_1m": 0.501, "output_per_1m": 0.5}}
+    by = book({"first": LARGE, "second": {**LARGE, **dearer, **less}})
+    asked = received(max_cost_nano_usd=9_000_000)
+    assert plan(chat(POEM), by, max_cost_nano_usd=9_000_000).candidates == ("first",)
+    assert [(one.backend, why in one.because) for one in excluded_from(asked, chat(POEM), by)] == [("second", True)]
+    short = plan(chat(POEM, max_tokens=1000), by, max_cost_nano_usd=5_000_000)
+    assert short.candidates == ("first", "second")
+
+
+@pytest.mark.parametrize(("wanted", "candidates"), [(4096, 2), (5000, 1)])
+def test_a_cap_of_the_callers_own_goes_where_the_model_answers_for_so_long(wanted: int, candidates: int) -> None:
+    by = book({"short": {**LARGE, "max_output_tokens": 4096}, "long": {**LARGE, "max_output_tokens": 8192}})
+    made = plan(chat(POEM, max_tokens=wanted), by)
+    assert len(made.candidates) == candidates
+    assert candidates == 2 or made.candidates == ("long",)
+
+
 def test_where_nobody_knows_how_long_an_answer_gets_a_limit_ends_it() -> None:
     endless = {**LARGE, "context_window": 0}
     by = book({"endless": endless})
