@@ -126,13 +126,22 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _show(told: Explanation) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    # No markup: brackets are the caller's and the config's own, and mean nothing.
+    console = Console(highlight=False, markup=False)
     if told.refused is not None:
-        console.print(f"[bold]refused[/] {told.refused.status} {told.refused.code}: {told.refused.message}")
+        refused = f" {told.refused.status} {told.refused.code}: {told.refused.message}"
+        console.print(Text.assemble(("refused", "bold"), refused))
     else:
-        console.print(f"[bold]{told.candidates[0].backend}[/] in tier [bold]{told.tier}[/], because of {_of(told)}")
+        first = told.candidates[0]
+        because = f", because of {', '.join(told.reason)}"
+        console.print(Text.assemble((first.backend, "bold"), " in tier ", (first.tier, "bold"), because))
+    if told.observed is not None:
+        console.print(f"without `routing.mode: observe` it would be {told.observed.backend} in {told.observed.tier}")
     console.print(f"category {told.category or 'not known'}, decided in {told.decided_in_us:g} µs")
+    if told.max_tokens is not None:
+        console.print(f"the answer is capped at {told.max_tokens} tokens")
     for table in _tables(told, Table):
         console.print(table)
     if told.estimate is not None:
@@ -141,10 +150,6 @@ def _show(told: Explanation) -> None:
             f"about {told.estimate.input_tokens} tokens in and {told.estimate.output_tokens} out: {cost} USD, "
             f"{told.estimate.baseline_usd} at the baseline"
         )
-
-
-def _of(told: Explanation) -> str:
-    return ", ".join(told.reason)
 
 
 def _tables(told: Explanation, table: type[Table]) -> Iterator[Table]:

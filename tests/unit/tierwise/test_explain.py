@@ -1,6 +1,8 @@
 """`tierwise explain` as a command: what goes to stdout, what to stderr, and the exit code."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,45 @@ def test_what_is_wrong_is_a_sentence_on_stderr(folder, arguments, said, code, to
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def shown(folder, said):
+    """What a terminal gets."""
+    command = [str(Path(sys.executable).parent / "tierwise"), "explain"]
+    ours, theirs = pty.openpty()
+    environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "COLUMNS": "200"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs, cwd=folder, env=environment
+    ) as process:
+        os.close(theirs)
+        process.stdin.write(said.encode())
+        process.stdin.close()
+        lines = b""
+        try:
+            while part := os.read(ours, 65536):
+                lines += part
+        except OSError:  # its side is closed
+            pass
+        finally:
+            os.close(ours)
+    return lines.decode()
+
+
+def test_on_a_terminal_it_is_a_table_whatever_brackets_the_request_has(folder):
+    plain = shown(folder, EXTRACT)
+    assert "small-1 in tier small, because of category" in plain
+    assert "left out" not in plain
+    nobody = {"model": "[/bold] [red]m[/red]", "messages": [{"role": "user", "content": "Hello."}]}
+    refused = shown(folder, json.dumps(nobody))
+    assert "refused 404 model_not_found: There is no model '[/bold] [red]m[/red]'." in refused
+    assert "Traceback" not in refused
+
+
+def test_on_a_terminal_who_is_only_observed_is_told_beside_who_serves(folder):
+    (folder / "tierwise.yaml").write_text(f"{CONFIG}routing: {{mode: observe}}\n")
+    told = shown(folder, EXTRACT)
+    assert "large-1 in tier large, because of observe, category" in told
+    assert "it would be small-1 in small" in told
 
 
 def test_without_a_config_it_says_how_to_name_one(tmp_path):
