@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Final
 
 from shared.policy import AUTO_NAMES, Backend, Fault, Policy
@@ -10,12 +12,15 @@ from shared.policy import AUTO_NAMES, Backend, Fault, Policy
 WATCHING_IS_DEAR: Final = 0.5  # of what routing saves
 USUAL_MIX: Final = 0.75  # of a request's tokens are sent, the rest comes back
 
+_WILD: Final = re.compile(r"[*?[]")
+
 
 def advice(policy: Policy) -> Iterator[Fault]:
     """`policy` has all prices."""
     yield from _names(policy)
     yield from _order(policy)
     yield from _aliases(policy)
+    yield from _rules(policy)
     for service, budget in policy.budgets.items():
         if budget.on_exhausted == "reject" and budget.downgrade_to is not None:
             at = f"budgets.{service}.downgrade_to"
@@ -52,6 +57,28 @@ def _aliases(policy: Policy) -> Iterator[Fault]:
     patterns = list(policy.aliases)
     for pattern in patterns[patterns.index("*") + 1 :] if "*" in patterns else ():
         yield Fault(("aliases", pattern), f"aliases.{pattern}: is never reached, for `*` before it takes every name")
+
+
+def _rules(policy: Policy) -> Iterator[Fault]:
+    """A rule's `model` does not make a name known: where Tierwise chooses is for `aliases` to say."""
+    chosen = ("", *AUTO_NAMES, *policy.tiers)
+    led = [pattern for pattern, target in policy.aliases.items() if target in chosen]
+    for i, rule in enumerate(policy.rules):
+        glob = rule.when.model
+        if glob is None or any(fnmatchcase(name, glob) for name in chosen):
+            continue
+        if not any(_may_meet(glob, pattern) for pattern in led):
+            yield Fault(
+                ("rules", i, "when", "model"),
+                f"rules[{i}] ({rule.name}).when.model: holds for no request, for {glob!r} is no name where Tierwise "
+                f"chooses; with the alias {glob!r}: auto it is one",
+            )
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Is there perhaps a name that both globs take? As far as what stands before their first wildcards tells."""
+    begins, also = (_WILD.split(glob, maxsplit=1)[0] for glob in (one, other))
+    return begins.startswith(also) or also.startswith(begins)
 
 
 def _saving(policy: Policy) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from services.classifier.book import Book, compile_policy
 from services.ingress.catalogue import with_prices
 from shared import policy_file
-from shared.policy import Backend, Fault, Policy, PolicyFault, written_out_keys
+from shared.policy import Backend, Fault, Policy, PolicyFault, encode_published, written_out_keys
 from tierwise.advice import advice
 
 
@@ -26,6 +26,7 @@ def check(file: Path, environment: Mapping[str, str] = os.environ, console: Cons
         return 1
     try:
         policy = with_prices(document.policy)
+        encode_published(policy)
     except PolicyFault as fault:
         _say(console, *document.located(fault.found))
         return 1

@@ -103,6 +103,9 @@ def _address(backend: Backend) -> Iterator[str]:
 
 
 def _aliases(policy: Policy) -> Iterator[Told]:
+    for alias in policy.aliases:
+        if not alias.isprintable():
+            yield ("aliases", alias), "holds a character that cannot be seen, and no model is called so"
     known = {*AUTO_NAMES, *policy.tiers}
     for backend in policy.backends:
         known |= {backend.name, backend.model, *backend.lora_adapters}

@@ -188,6 +188,7 @@ def dear(name, tier, usd):
         (two(budgets={"a\n": {"daily_usd": 1}}), "budgets.'a", "printable"),
         (two(aliases={"a": "b", "b": "a"}), "aliases.a", "a → b → a"),
         (two(aliases={"a": "b", "b": "auto"}), "aliases.a", "name what it leads to: 'auto'"),
+        (two(aliases={"a\ud800": "auto"}), "aliases.'a", "cannot be seen"),
         (two(aliases={"a": "small-2"}), "aliases.a", "did you mean small-1?"),
         (two(rate_limits={"a": {"requests_per_second": 1, "burst": 0}}), "rate_limits.a.burst", "at least 1"),
         (two(rate_limits={"a": {"requests_per_second": 0, "burst": 1}}), "rate_limits.a.requests", "more than 0"),

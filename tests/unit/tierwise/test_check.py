@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from shared.policy import published
 from tierwise import schema
 from tierwise.cli import app
 
@@ -141,6 +142,11 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
         (GOOD.replace("small", "default"), 1, "means that Tierwise chooses"),
         (GOOD + 'aliases: {"*": auto, "gpt-*": small}\n', 5, "is never reached"),
         (
+            GOOD + 'rules: [{name: chat, when: {model: "chat-*"}, tier: small}]\naliases: {"chap*": auto}\n',
+            5,
+            "rules[0] (chat).when.model: holds for no request",
+        ),
+        (
             GOOD + "budgets: {a: {daily_usd: 1, on_exhausted: reject, downgrade_to: small}}\n",
             5,
             "`reject` has no floor",
@@ -153,6 +159,18 @@ def test_what_may_not_be_meant_is_a_warning_and_no_fault(tmp_path, text, line, t
     warnings = [said for said in done.stdout.splitlines() if said.startswith("warning: ")]
     assert any(f"tierwise.yaml:{line}: " in said and told in said for said in warnings), done.stdout
     assert "sk-secret" not in done.stdout
+
+
+@pytest.mark.parametrize("aliases", ["{chat-*: auto}", '{"*": auto}', "{cha*: small}", "{chat-a?: 'auto:cheap'}"])
+def test_a_rule_for_names_that_an_alias_leads_here_is_as_it_was_meant(tmp_path, aliases):
+    text = GOOD + f'aliases: {aliases}\nrules: [{{name: chat, when: {{model: "chat-*"}}, tier: small}}]\n'
+    assert "holds for no request" not in check_text(tmp_path, text).output
+
+
+def test_what_could_not_be_published_is_a_fault_here_already(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "LARGEST_BYTES", 500)
+    done = check_text(tmp_path, GOOD)
+    assert (done.exit_code, "cannot be published" in done.stdout) == (1, True)
 
 
 def test_its_help_has_an_example():
