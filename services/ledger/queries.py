@@ -137,7 +137,8 @@ def _budget(row: Any) -> dict[str, Any]:
 
 def _attempt(row: Any) -> dict[str, Any]:
     told = dict(row)
-    return {**told, "cost_usd": decimal_usd(told.pop("cost_nano_usd"))}
+    told["cost_usd"] = decimal_usd(told.pop("cost_nano_usd"))
+    return told
 
 
 def _decision(packed: bytes) -> dict[str, Any]:

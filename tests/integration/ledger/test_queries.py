@@ -51,6 +51,7 @@ async def test_a_request_is_told_with_its_decision_its_attempts_and_its_cost(eng
         (2, "small-2", "answered"),
     ]
     assert told["attempts"][1]["cost_usd"] == "0.00000075"
+    assert not [name for name in (*told, *told["attempts"][0]) if "nano" in name]  # one way to say an amount
     decision = told["decision"]
     assert (decision["evidence"], decision["scores"]["extraction"]) == (["schema"], 80)
     assert (decision["model_asked"], decision["tier_asked"], decision["max_cost_usd"]) == ("gpt-4o", "large", "0.005")
