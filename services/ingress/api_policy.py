@@ -21,17 +21,20 @@ def policy_routes(current: CurrentPolicy, mint: Callable[[], str]) -> APIRouter:
 
     @routes.get("/policy")
     async def policy() -> Response:
-        """The policy in force and its version, one everywhere; and the file that was refused, with its faults."""
-        if current.policy is None:
-            return refused(errors.NO_POLICY, mint())
+        """The policy in force and its version, one everywhere; and the file that was refused, with its faults.
+
+        Where the first file was refused there is no policy yet, and its faults are all there is to tell.
+        """
         lease = current.leadership.lease if current.leadership is not None else None
+        if current.policy is None and (lease is None or lease.refused is None):
+            return refused(errors.NO_POLICY, mint())
         said = {
             "version": current.version,
             "since": current.since.astimezone(UTC) if current.since is not None else None,
             "leader": lease.holder if lease is not None else None,
             "file": lease.file if lease is not None else None,
             "refused": lease.refused if lease is not None else None,
-            "policy": shown(current.policy),
+            "policy": shown(current.policy) if current.policy is not None else None,
         }
         return json(msgspec.json.encode(said), mint())
 
