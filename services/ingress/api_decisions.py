@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
 from services.ingress import errors, replies
 from services.ingress.api import CHAT_BODY
@@ -102,6 +103,8 @@ def decisions(door: ChatDoor, questions: Questions) -> APIRouter:
             except BadBody as bad:
                 return replies.refused(bad.refusal, request_id)
             received = door.received(request_id, asked, len(body))
+        except ClientDisconnect:  # in the middle of its body: nobody is there to be answered
+            return Response(status_code=499)
         finally:
             held.size -= len(body)
         told = await questions.ask(ExplainRequested.subject, pack(ExplainRequested(received), inline), "classifier")

@@ -79,6 +79,22 @@ def test_a_body_over_the_limit_is_413_and_one_of_nonsense_400(client, nats, door
     assert not nats.asked
 
 
+async def test_who_leaves_in_the_middle_of_the_body_is_no_failure_of_ours(client, nats):
+    came = iter([{"type": "http.request", "body": HELLO[:9], "more_body": True}, {"type": "http.disconnect"}])
+    sent = []
+
+    async def receive():
+        return next(came)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/api/explain", "headers": [], "query_string": b""}
+    await client.app(scope, receive, send)
+    assert sent[0]["status"] == 499
+    assert not nats.asked
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
