@@ -46,7 +46,7 @@ def _unfit(policy: Policy, book: Book) -> list[str]:
 
 
 def _summarise(console: Console, policy: Policy, book: Book, file: Path) -> None:
-    tiers, backends = _count(len(policy.tiers), "tier"), _count(len(policy.backends), "backend")
+    tiers, backends = count(len(policy.tiers), "tier"), count(len(policy.backends), "backend")
     _say(console, f"{file} is fine: {tiers}, {backends}.")
     of_tiers = [(tier, one) for tier in policy.tiers for one in policy.backends if one.tier == tier]
     of_categories: dict[str, list[str]] = {tier: [] for tier in policy.tiers}
@@ -74,7 +74,8 @@ def _price(backend: Backend) -> str:
     return f"{backend.price.input_per_1m:g} / {backend.price.output_per_1m:g}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 tier`, `2 tiers`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

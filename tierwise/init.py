@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from services.classifier.book import WITHOUT_ADAPTER
 from services.ingress.catalogue import with_prices
 from services.ingress.model_facts import snapshot_date
 from shared import policy_file
+from tierwise.check import count
 from tierwise.progress import Progress
 from tierwise.setup import keys
 from tierwise.setup.clients import CLIENTS
@@ -95,7 +97,8 @@ def _told(one: Server | PassedOver) -> str:
 
 def _told_key(key: ProviderKey, models: Sequence[HostedModel]) -> str:
     names = ", ".join(f"{one.model} ({one.price.input_per_1m:g}/{one.price.output_per_1m:g})" for one in models)
-    return f"  {key.variable} for {key.provider}: {names or 'no model of it is known here; name one yourself'}"
+    unfit = "; no adapter for it yet, so no request goes there" if key.provider in WITHOUT_ADAPTER else ""
+    return f"  {key.variable} for {key.provider}: {names or 'no model of it is known here; name one yourself'}{unfit}"
 
 
 def _assert_it_holds(text: str, environment: Mapping[str, str]) -> None:
@@ -106,8 +109,13 @@ def _assert_it_holds(text: str, environment: Mapping[str, str]) -> None:
 def _say_what_next(output: Path, planned: Plan, progress: Progress) -> None:
     named = "" if output.name == "tierwise.yaml" and output.parent == Path() else f" --config {output}"
     progress.say()
-    progress.say(
-        f"{output} is written: {len(planned.backends)} backends in {len(planned.tiers)} tiers.", style="bold"
-    )
+    backends, tiers = count(len(planned.backends), "backend"), count(len(planned.tiers), "tier")
+    progress.say(f"{output} is written: {backends} in {tiers}.", style="bold")
+    if all(backend.provider in WITHOUT_ADAPTER for backend in planned.backends):
+        progress.say(
+            "None of them can be asked yet: start a model server or export another provider's key, and run "
+            "`tierwise init --force` again.",
+            style="yellow",
+        )
     progress.say("Look at its prices and budgets, then start: " + f"tierwise up{named}")
     progress.say("Point a client at it: tierwise init --claude, --cursor, --continue, --aider or --openwebui")

@@ -62,13 +62,18 @@ async def look(there: Sequence[Place], environment: Mapping[str, str]) -> list[S
     """What is at these places, in their order; all are asked at once. Of a usual port where nothing is, nothing."""
     async with local_servers.client(tls=any(place.url.startswith("https:") for place in there)) as asking:
         found = await asyncio.gather(*(_look_at(asking, place, environment) for place in there))
-    return [one for one in found if one is not None]
+    # The same server may answer with and without /v1.
+    servers = {_where(one.place.url).removesuffix("/v1"): one for one in found if isinstance(one, Server)}
+    kept = list(servers.values())
+    return [one for one in found if one is not None and (isinstance(one, PassedOver) or one in kept)]
 
 
 async def _look_at(
     asking: httpx.AsyncClient, place: Place, environment: Mapping[str, str]
 ) -> Server | PassedOver | None:
     key = environment.get(place.key_variable, "").strip()
+    if not _is_address(place.url):
+        return PassedOver(place, "is no address: it must begin with http:// or https://")
     try:
         async with asyncio.timeout(local_servers.LISTING_PATIENCE_S):
             reply = await local_servers.fetch(asking, f"{place.url}/models", key)
@@ -113,8 +118,14 @@ def _embeds(name: str) -> bool:
 
 
 def _where(url: str) -> str:
-    """The same for the same server, whatever user is named to it."""
+    """The same for the same server, whatever user is named to it. What is no address is nobody's."""
+    if not _is_address(url):
+        return f"nowhere: {url}"
     return url.rpartition("@")[2].rpartition("//")[2].replace("localhost:", "127.0.0.1:")
+
+
+def _is_address(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
 
 
 def _asked_for(probe: str) -> Place:

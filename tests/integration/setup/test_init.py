@@ -64,6 +64,31 @@ def test_the_demos_servers_and_two_keys_become_a_config_without_a_secret(run, ca
     ]
 
 
+def test_an_openai_base_url_without_a_scheme_is_told_and_hides_nothing(run, capsys, demo):
+    url = demo[0].removeprefix("http://") + "/v1"
+    code, said, output = run(capsys, demo[0], environment={"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-s3cr3t"})
+    assert code == 0, said
+    assert "${OPENAI_BASE_URL}: is no address: it must begin with http:// or https://" in said
+    assert "is written: 1 backend in 1 tier." in said
+    assert f"base_url: {demo[0]}/v1" in output.read_text()
+
+
+def test_a_server_that_answers_with_and_without_v1_is_one(run, capsys, demo):
+    code, said, output = run(capsys, demo[0], environment={"OPENAI_BASE_URL": demo[0]})
+    assert code == 0, said
+    assert "is written: 1 backend in 1 tier." in said
+    assert "${OPENAI_BASE_URL}" in output.read_text()
+
+
+def test_where_no_request_could_go_anywhere_yet_that_is_said(run, capsys):
+    code, said, _ = run(capsys, environment={"ANTHROPIC_API_KEY": "s3cr3t"})
+    assert code == 0, said
+    assert "no adapter for it yet, so no request goes there" in said
+    assert "None of them can be asked yet" in said
+    _, said, _ = run(capsys, environment=SECRETS, force=True)
+    assert "adapter" not in said
+
+
 def test_a_second_run_refuses_to_overwrite_and_says_how(run, capsys, demo):
     first = run(capsys, demo[0])
     before = first[2].read_text()

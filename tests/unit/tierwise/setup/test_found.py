@@ -103,6 +103,11 @@ def test_each_place_is_asked_once_and_openai_base_url_stays_a_variable():
     ]
 
 
+def test_an_openai_base_url_that_is_no_address_takes_no_servers_place():
+    there = places({"OPENAI_BASE_URL": "127.0.0.1:8000/v1"}, [], ports=(8000,))
+    assert [place.written for place in there] == ["http://127.0.0.1:8000/v1", "${OPENAI_BASE_URL}"]
+
+
 @pytest.mark.parametrize("provider", sorted(by_provider()))
 def test_every_provider_has_a_cheap_and_a_dear_model_to_begin_with(provider):
     assert provider not in LOCAL_PROVIDERS
