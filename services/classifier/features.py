@@ -35,6 +35,7 @@ _LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit
 _REQUIRED: Final = frozenset({"required", "any"})
 _CACHE_WORDS: Final = frozenset({"bypass", "no-store"})
 _OFF: Final = frozenset({b"null", b"false"})
+_EMPTY: Final = frozenset({b"null", b"{}"})
 SESSION_CHARS: Final = 4096  # of either text that tells conversations apart; of a large one head.py keeps more
 
 
@@ -309,7 +310,7 @@ def _fields(body: _Body, *, offers_tools: bool) -> int:
         found |= fields.TOOL_CHOICE
     if body.logprobs is not UNSET and bytes(body.logprobs) not in _OFF:
         found |= fields.LOGPROBS
-    if body.logit_bias is not UNSET and bytes(body.logit_bias) != b"null":
+    if body.logit_bias is not UNSET and bytes(body.logit_bias) not in _EMPTY:
         found |= fields.LOGIT_BIAS
     if body.modalities is not UNSET and b'"audio"' in bytes(body.modalities):
         found |= fields.AUDIO

@@ -136,6 +136,7 @@ def kind(provider: str) -> dict[str, Any]:
         ("ollama", {"seed": 1}, True),
         ("ollama", {"logit_bias": {"5": 1}}, False),
         ("ollama", {"logit_bias": None}, True),
+        ("ollama", {"logit_bias": {}}, True),
         ("ollama", {"logprobs": True}, True),
         ("ollama", {"tools": [TOOL]}, True),
         ("ollama", {"tools": [TOOL], "tool_choice": "auto"}, True),
