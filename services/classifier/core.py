@@ -138,14 +138,11 @@ def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) ->
         reasons = (*reasons, "session")
     tier = first.tier
     observed: tuple[str, ...] = ()
-    if book.observe and not route.only and not book.baseline.unfit:
-        baseline = candidates.able((book.baseline,), measured, route, book, outlook)
-        seen, seen_cap = candidates.affordable((*baseline, *fitting), measured, limit)
-        if seen[0] is book.baseline:
-            observed = (book.tiers[tier], first.name)
-            first, cap = book.baseline, seen_cap
-            fitting = (first, *[one for one in seen[1:] if one is not first])
-            reasons = ("observe", *reasons)
+    if book.observe and not route.only:
+        observed = (book.tiers[tier], first.name)
+        fitting, cap = _at_baseline(fitting, measured, route, book, outlook, limit)
+        first = fitting[0]
+        reasons = ("observe", *reasons)
     return Decision(
         route,
         tier,
@@ -158,6 +155,21 @@ def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) ->
         observed,
         0 if purse is None else max([worst_case(one, measured, cap) for one in fitting]),
     )
+
+
+def _at_baseline(
+    fitting: tuple[Listed, ...], measured: Measured, route: Route, book: Book, outlook: Outlook, limit: NanoUsd
+) -> tuple[tuple[Listed, ...], int]:
+    """Where nothing is to change: the baseline; when it is full or fails, its tier and those above; those below only
+    where there is nobody else.
+    """
+    baseline = book.baseline
+    itself = () if baseline.unfit else candidates.able((baseline,), measured, route, book, outlook)
+    others = [one for one in fitting if one is not baseline]
+    others.sort(key=lambda one: (one.tier < baseline.tier, abs(one.tier - baseline.tier)))
+    above = [one for one in others if one.tier >= baseline.tier]
+    near, cap = candidates.affordable((*itself, *above), measured, limit)
+    return (near, cap) if near else candidates.affordable(tuple(others), measured, limit)
 
 
 def _floored(
@@ -250,6 +262,8 @@ def _because(one: Listed, measured: Measured, decision: Decision | Refused, book
         return met.told
     if isinstance(decision, Decision) and decision.is_floored:
         return f"the budget of {measured.service} is spent, and its floor is {book.tiers[decision.tier]}"
+    if isinstance(decision, Decision) and decision.observed and one.tier < book.baseline.tier:
+        return f"`routing.mode: observe`, and its tier is below that of the baseline, {book.baseline.name}"
     if one.tier < route.floor:
         return f"its tier is below {book.tiers[route.floor]}, which the caller asked for"
     cap = decision.output_cap if isinstance(decision, Decision) else 0

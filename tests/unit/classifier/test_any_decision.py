@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.classifier import core
 from services.classifier.book import Book, compile_policy
 from services.classifier.explain import explain
-from services.classifier.listed import worst_case
+from services.classifier.listed import largest_cap, worst_case
 from services.classifier.measured import measure, recall
 from services.classifier.outlook import Outlook, Purse
 from shared import policy
@@ -193,8 +193,12 @@ def check_sound(answer: RequestPlanned, asked: Any, got: Any, by: Book, outlook:
         assert not one.not_heeded & asked.fields
         assert not 0 < one.context_window <= asked.input_tokens
         assert name not in outlook.ailing
+        assert answer.output_cap <= largest_cap(one, measured)
         if measured.max_cost_nano_usd >= 0:
             assert worst_case(one, measured, answer.output_cap) <= measured.max_cost_nano_usd
+    if answer.reasons[0] == "observe":
+        below = {by.backends[name].tier < by.baseline.tier for name in answer.candidates}
+        assert len(below) == 1
     purse = outlook.purses.get(answer.service)
     if purse is not None and answer.reasons[0] != "budget_downgrade":
         assert not purse.exhausted

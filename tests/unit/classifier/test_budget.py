@@ -189,7 +189,10 @@ def test_observing_spends_no_more_than_the_budget_has() -> None:
     by = book(routing={"mode": "observe"}, savings={"baseline": "cloud-1"})
     assert plan(chat(POEM), by, purse(exhausted=True)).reasons[0] == "budget_downgrade"
     short = plan(chat(POEM), by, purse(available_nano_usd=5_000_000))
-    assert (short.candidates[0], short.reasons) == ("large-1", ("category",))  # the baseline would cost more
+    assert (short.candidates[0], short.reasons) == (
+        "large-1",
+        ("observe", "category"),
+    )  # the baseline would cost more
     assert plan(chat(POEM), by, purse(available_nano_usd=10**12)).candidates[0] == "cloud-1"
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.classifier import core, evidence
 from services.classifier.book import compile_policy
 from services.classifier.listed import LARGEST_AMOUNT, worst_case
+from services.classifier.outlook import Outlook
 from shared import policy
 from shared.contracts import Features, PlanRefused, RequestPlanned, encode
 from tests.unit.classifier.policies import BACKENDS, book, chat, excluded_from, measured, plan, received, refused
@@ -260,7 +261,23 @@ def test_observing_re_routes_no_pin_and_asks_no_baseline_that_cannot() -> None:
     by = book(routing={"mode": "observe"})
     assert by.baseline.name == "cloud-2"
     assert plan(chat(model="small-1"), by).candidates == ("small-1",)
-    assert plan(chat(EXTRACT), by).candidates[0] in {"small-1", "small-2"}
+    made = plan(chat(EXTRACT), by)
+    assert (made.candidates[0], made.tier, made.reasons[0]) == ("cloud-1", "small", "observe")
+
+
+def test_while_observing_who_steps_in_for_the_baseline_is_near_it_and_not_what_would_have_been() -> None:
+    """Full is a matter of its max_concurrent, and happens every day: nobody has dared to send that to small."""
+    by = book(routing={"mode": "observe"}, savings={"baseline": "large-1"})
+    assert plan(chat(EXTRACT), by).candidates == ("large-1", "cloud-1")
+    left_out = {one.backend: one.because for one in excluded_from(received(), chat(EXTRACT), by)}
+    assert "below that of the baseline, large-1" in left_out["small-1"]
+    down = Outlook(ailing=frozenset({"large-1", "cloud-1"}))
+    assert {*plan(chat(EXTRACT), by, down).candidates} == {"small-1", "small-2"}
+    picture = [{"type": "text", "text": "Classify it."}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    seeing = {**BACKENDS, "small-2": {**BACKENDS["small-2"], "capabilities": ["vision"]}}
+    by = book(seeing, routing={"mode": "observe"}, savings={"baseline": "large-1"})
+    made = plan(chat("", messages=[{"role": "user", "content": picture}]), by)
+    assert (made.candidates, made.reasons[0]) == (("cloud-1",), "observe")
 
 
 def test_the_baseline_is_the_dearest_of_the_last_tier_unless_it_is_named() -> None:
