@@ -20,21 +20,26 @@ def check(file: Path, environment: Mapping[str, str] = os.environ, console: Cons
     """The exit code: 1 where something is wrong with the file. Nothing is called; only the environment is asked."""
     console = console or Console(highlight=False)
     try:
-        document = policy_file.read(file, environment, with_secrets=True)
+        document, policy = read_whole(file, environment)
     except PolicyFault as fault:
         _say(console, *fault.faults)
-        return 1
-    try:
-        policy = with_prices(document.policy)
-        encode_published(policy)
-    except PolicyFault as fault:
-        _say(console, *document.located(fault.found))
         return 1
     book = compile_policy(policy, 0)
     _summarise(console, policy, book, file)
     warnings: list[Fault | str] = [*written_out_keys(policy), *_unfit(policy, book), *advice(policy)]
     _say(console, *(f"warning: {told}" for told in document.located(warnings)))
     return 0
+
+
+def read_whole(file: Path, environment: Mapping[str, str]) -> tuple[policy_file.Document, Policy]:
+    """The file, and its policy with all prices. Raises PolicyFault for all that anybody who runs it would refuse."""
+    document = policy_file.read(file, environment, with_secrets=True)
+    try:
+        policy = with_prices(document.policy)
+        encode_published(policy)
+    except PolicyFault as fault:
+        raise PolicyFault(document.located(fault.found)) from None
+    return document, policy
 
 
 def _unfit(policy: Policy, book: Book) -> list[str]:

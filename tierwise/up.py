@@ -10,9 +10,9 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared import policy_file
 from shared.policy import PolicyFault
 from tierwise import demo
+from tierwise.check import read_whole
 from tierwise.choices import Address, Choice, Misused, choose_address, choose_config, must_be_guarded
 from tierwise.embedded.nats import NatsServer, nats_part
 from tierwise.embedded.postgres import DATABASE, USER, PostgresServer, postgres_part
@@ -118,7 +118,7 @@ def _faults(config: Path | None, environment: Mapping[str, str]) -> list[str]:
     if config is None:
         return []
     try:
-        policy_file.read(config, environment, with_secrets=True)
+        read_whole(config, environment)
     except PolicyFault as fault:
         return fault.faults
     return []
