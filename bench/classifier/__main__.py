@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.classifier.families import set_aside
-from bench.classifier.judged import Judged, judge_all, savings_recall, unsafe
+from bench.classifier.judged import Judged, Unlabelled, judge_all, savings_recall, unsafe
 from shared.contracts import CATEGORIES
 
 COSTLY = 10
@@ -30,9 +30,13 @@ def main() -> None:
         "--mistakes", type=int, default=COSTLY, metavar="N", help=f"show the N most costly ({COSTLY})"
     )
     options = parser.parse_args()
-    console = Console(width=None if Console().is_terminal else 140)
+    # No markup: prompts have brackets of their own.
+    console = Console(width=None if Console().is_terminal else 140, markup=False)
     gc.disable()  # what is kept here for the tables is no part of a decision's time
-    judged = judge_all(options.file)
+    try:
+        judged = judge_all(options.file)
+    except (OSError, Unlabelled) as error:
+        parser.error(str(error))
     aside = set_aside(one.family for one in judged)
     parts = [("all", judged)]
     if len({one.family for one in judged}) > 2 * len(aside):

@@ -21,6 +21,10 @@ EASY: Final = frozenset({"extraction", "summarisation", "classification"})
 RESAMPLES: Final = 2000
 
 
+class Unlabelled(Exception):
+    """The file is not what a report can be made of; says where and why."""
+
+
 class Labelled(msgspec.Struct, frozen=True):
     """A line of the data: `category` is what a careful person calls the request. `source` names its template."""
 
@@ -68,9 +72,18 @@ class Judged:
 
 
 def judge_all(path: Path) -> list[Judged]:
-    """Every line of `path`. Raises msgspec.ValidationError for one that is no labelled request."""
+    """Every line of `path`. Raises Unlabelled for one that is no labelled request, and where there is none."""
     decode = msgspec.json.Decoder(Labelled).decode
-    return [judge(decode(line)) for line in path.read_bytes().splitlines() if line.strip()]
+    judged = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                judged.append(judge(decode(line)))
+            except (msgspec.DecodeError, features.BadRequest) as error:
+                raise Unlabelled(f"{path}:{number}: is no labelled request: {error}") from None
+    if not judged:
+        raise Unlabelled(f"{path}: has no labelled request in it")
+    return judged
 
 
 def judge(item: Labelled) -> Judged:
