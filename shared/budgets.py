@@ -41,6 +41,11 @@ class Limits:
         """The services that have a budget of their own."""
         return tuple(self._limits)
 
+    @property
+    def zones(self) -> dict[str, str]:
+        """Each budget's time zone, that of DEFAULT for the rest."""
+        return {service: limit.timezone for service, limit in self._limits.items()}
+
 
 def _limit(budget: Budget) -> Limit:
     return Limit(

@@ -4,6 +4,7 @@ budgets lent.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -20,6 +21,7 @@ from services.ledger.lender import Lender, apart
 from services.ledger.metrics import Metrics
 from services.ledger.retention import Keeper
 from services.ledger.store import Store
+from shared.budgets import Limits
 from shared.bus import make_broker
 from shared.cold_service import Settings, beside, operated
 from shared.database import disposing, make_engine
@@ -41,19 +43,25 @@ def build_app(settings: Settings | None = None) -> FastStream:
     broker = make_broker("ledger", settings.nats, readiness)
     consumer = Consumer(settings.nats, store, readiness, metrics)
     keeper = Keeper(settings.database)
-    lender = Lender(settings.nats, settings.database, readiness, metrics, store.use)
+    lender = Lender(settings.nats, settings.database, readiness, metrics)
     engine = make_engine(settings.database, "ledger-queries")
     queries.register(broker, engine)
 
     def on_policy(policy: Policy, version: int) -> None:
-        consumer.use(Days({service: budget.timezone for service, budget in policy.budgets.items()}))
         keeper.use(policy.retention)
         lender.use(policy)
         readiness.done("policy")
         log.info("policy", version=version)
 
+    def on_limits(limits: Limits) -> None:
+        """The policy's, and operators' over it. Usage is not fetched before they are known."""
+        store.use(limits)
+        consumer.use(Days(limits.zones))
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        lender.on_limits = lambda limits: loop.call_soon_threadsafe(on_limits, limits)
         with operated(settings.ops, "ledger", readiness, metrics.registry):
             async with (
                 aclosing(store),

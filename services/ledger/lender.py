@@ -71,13 +71,12 @@ class Lender:
         database: DatabaseSettings,
         readiness: Readiness,
         metrics: Metrics,
-        on_limits: Callable[[Limits], None],
     ) -> None:
         self._nats = nats
         self._database = database
         self._readiness = readiness
         self._metrics = metrics
-        self._on_limits = on_limits
+        self.on_limits: Callable[[Limits], object] = lambda _: None  # called in this thread, with what holds now
         self._policy: Policy | None = None
         self._applied: tuple[Policy, dict[str, Budget]] | None = None
         self._limits = Limits()
@@ -213,7 +212,7 @@ class Lender:
         self._limits = limits
         self._longest_s = policy.server.request_timeout_s
         self._applied = (policy, words)
-        self._on_limits(limits)
+        self.on_limits(limits)
         return dict(words)
 
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:

@@ -46,8 +46,7 @@ def policy(**budgets):
 @asynccontextmanager
 async def lender(nats_url, database_url, **budgets):
     readiness = Readiness("budgets")
-    limits = []
-    one = Lender(NatsSettings(nats_url), database_settings(database_url), readiness, Metrics(), limits.append)
+    one = Lender(NatsSettings(nats_url), database_settings(database_url), readiness, Metrics())
     one.use(policy(**budgets))
     task = asyncio.create_task(apart(one.run))
     try:
@@ -177,7 +176,7 @@ async def test_without_its_database_it_says_that_it_is_away_and_comes_back_with_
         )
         async with serving(postgres_part(server), folder / "log"):
             assert (await alembic(server.url, "upgrade", "head"))[0] == 0
-        one = Lender(NatsSettings(nats_url), database_settings(server.url), Readiness(), Metrics(), lambda _: None)
+        one = Lender(NatsSettings(nats_url), database_settings(server.url), Readiness(), Metrics())
         one.use(policy(billing=Budget(daily_usd=1)))
         task = asyncio.create_task(apart(one.run))
         try:

@@ -56,6 +56,7 @@ def test_what_an_operator_set_is_stronger_than_the_file_and_the_default_is_for_t
     assert (billing.daily_nano_usd, billing.on_exhausted, billing.downgrade_to) == (1, "reject", "")
     assert other.daily_nano_usd == 50_000_000_000
     assert limits.named == ("default", "billing")
+    assert limits.zones == {"default": "UTC", "billing": "UTC"}
 
 
 def test_without_a_default_the_rest_has_no_limit():
