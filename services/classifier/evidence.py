@@ -29,7 +29,7 @@ PLAIN: Final = 6  # what weighs so much is no passing word where instructions ar
 SHORT_TURN: Final = 300  # characters: a longer one behind a clear system prompt is material, whatever it orders
 LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 bytes for all
 
-_EVERYWHERE: Final = (SYSTEM, BEFORE, BEHIND, MATERIAL, FORM)
+_PARTS: Final = (SYSTEM, BEFORE, BEHIND, MATERIAL, FORM)
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -88,35 +88,34 @@ def _weigh(chat: ChatRequest, readings: list[Reading]) -> Verdict:
     anything. First the system prompt is heard, then what stands before the material, then what stands behind it; of
     the others only what is plainly another instruction counts, and speaks against an easy task.
     """
-    everything = _found(readings, _EVERYWHERE)
+    found = _by_part(readings)
+    everything = set().union(*found)
     if not chat.form and everything.isdisjoint(_NAMING_CUES):
         return _verdict(chat, everything, readings)
-    parts = {where for _, where, _ in readings}
-    if SYSTEM in parts:
-        found = _found(readings, (SYSTEM, FORM))
-        if _is_clear(found):
-            if chat.user_chars <= SHORT_TURN:
-                found |= _orders(readings, (BEFORE, BEHIND))
-            return _verdict(chat, found, readings)
-    if BEHIND in parts:
-        found = _found(readings, (SYSTEM, BEFORE, FORM))
-        if _is_clear(found):
+    system = found[SYSTEM] | found[FORM]
+    if found[SYSTEM] and _is_clear(system):
+        if chat.user_chars <= SHORT_TURN:
+            system |= _orders(readings, (BEFORE, BEHIND))
+        return _verdict(chat, system, readings)
+    if found[BEHIND]:
+        before = system | found[BEFORE]
+        if _is_clear(before):
             asks = ("? $", BEHIND, False) in readings
-            found |= _found(readings, (BEHIND,)) if asks else _orders(readings, (BEHIND,), PLAIN)
-            return _verdict(chat, found, readings)
+            before |= found[BEHIND] if asks else _orders(readings, (BEHIND,), PLAIN)
+            return _verdict(chat, before, readings)
         if _orders(readings, (BEFORE,)):  # hard work, whatever the material says
-            return _verdict(chat, found, readings)
-        found = _found(readings, (SYSTEM, BEHIND, FORM))
-        if _is_clear(found):
-            return _verdict(chat, found, readings)
+            return _verdict(chat, before, readings)
+        behind = system | found[BEHIND]
+        if _is_clear(behind):
+            return _verdict(chat, behind, readings)
     return _verdict(chat, everything, readings)
 
 
-def _found(readings: list[Reading], parts: tuple[int, ...]) -> set[int]:
-    found: set[int] = set()
+def _by_part(readings: list[Reading]) -> list[set[int]]:
+    """The cues of each part, as places in CUES."""
+    found: list[set[int]] = [set() for _ in _PARTS]
     for phrase, where, _ in readings:
-        if where in parts:
-            found.update(_cues(phrase, where))
+        found[where].update(_cues(phrase, where))
     return found
 
 

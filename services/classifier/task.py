@@ -20,6 +20,7 @@ LONG_QUOTATION: Final = 60  # a shorter one is a label, a title, or the very thi
 _SHORT_PARAGRAPH: Final = 200
 _MOST_QUOTATIONS: Final = 8
 _MOST_TAGS: Final = 12
+_LONGEST_LABEL: Final = 48
 
 _QUOTES: Final = (
     ('"""', '"""'), ("```", "```"), ('"', '"'),
@@ -90,7 +91,7 @@ def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
     """The first paragraphs that are instructions, and where the material begins."""
     taken = 0
     for place, line in enumerate(lines):
-        if _LABEL.match(line) or (place and place in breaks and not _GOES_ON.match(line)):
+        if _is_label(line) or (place and place in breaks and not _GOES_ON.match(line)):
             return "\n".join(lines[:place]), place
         if place and (taken + len(line) > LONGEST_HEAD or len(line) > _SHORT_PARAGRAPH):
             return "\n".join(lines[:place]), place
@@ -102,13 +103,21 @@ def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
     return "\n".join(lines), len(lines)
 
 
+def _is_label(line: str) -> bool:
+    """Most lines are too long to be one and have no colon near their beginning: a look is cheaper than the pattern."""
+    head = line[:_LONGEST_LABEL]
+    if len(line) > _LONGEST_LABEL and ":" not in head and "：" not in head:  # noqa: RUF001
+        return False
+    return _LABEL.match(line) is not None
+
+
 def _behind(lines: list[str], at: int) -> tuple[str, int]:
     """The last paragraphs that are instructions, and where the material ends."""
     taken = 0
     end = len(lines)
     while end > at:
         line = lines[end - 1]
-        if taken + len(line) > LONGEST_TAIL or _LABEL.match(line):
+        if taken + len(line) > LONGEST_TAIL or _is_label(line):
             break
         taken += len(line)
         end -= 1
