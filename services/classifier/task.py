@@ -21,6 +21,7 @@ _SHORT_PARAGRAPH: Final = 200
 _MOST_QUOTATIONS: Final = 8
 _MOST_TAGS: Final = 12
 _LONGEST_LABEL: Final = 48
+_COLONS: Final = frozenset(":：")  # noqa: RUF001
 
 _QUOTES: Final = (
     ('"""', '"""'), ("```", "```"), ('"', '"'),
@@ -105,8 +106,7 @@ def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
 
 def _is_label(line: str) -> bool:
     """Most lines are too long to be one and have no colon near their beginning: a look is cheaper than the pattern."""
-    head = line[:_LONGEST_LABEL]
-    if len(line) > _LONGEST_LABEL and ":" not in head and "：" not in head:  # noqa: RUF001
+    if len(line) > _LONGEST_LABEL and _COLONS.isdisjoint(line[:_LONGEST_LABEL]):
         return False
     return _LABEL.match(line) is not None
 
