@@ -149,6 +149,7 @@ class RequestPlanned(Hot, frozen=True, array_like=True, gc=False):
     features: Raw = NO_FEATURES  # Features, packed: who carries them need not read them
     model: str = ""  # sent in place of the backend's own name: a LoRA adapter's
     dearest_nano_usd: int = 0  # the worst case of all candidates, where the service has a budget
+    hand_on: int = 0  # of the candidates, so many of the first may be called as those before them are full. 0: all
 
 
 # 3. dispatcher → ingress: the answer ------------------------------------------------------------------------

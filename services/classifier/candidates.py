@@ -21,6 +21,7 @@ from services.classifier.listed import (
     Listed,
     cap_within,
     largest_cap,
+    longest,
     usual_price,
     worst_case,
 )
@@ -165,7 +166,7 @@ def affordable(able_ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd
     """
     if limit < 0:
         return able_ones, 0
-    must_end = not measured.output_cap and 0 in [one.context_window for one in able_ones]
+    must_end = not measured.output_cap and 0 in [longest(one) for one in able_ones]
     for one in able_ones:
         cap = 0
         if must_end or worst_case(one, measured) > limit:
@@ -187,7 +188,7 @@ def _within(ones: tuple[Listed, ...], measured: Measured, limit: NanoUsd, cap: i
         [
             one
             for one in ones
-            if sent * one.price.input + (cap or one.context_window or UNKNOWN_OUTPUT_CAP) * choices * one.price.output
+            if sent * one.price.input + (cap or longest(one) or UNKNOWN_OUTPUT_CAP) * choices * one.price.output
             <= spendable
         ]
     )

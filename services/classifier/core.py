@@ -100,6 +100,7 @@ def decide(
         features=record(measured, chat, verdict, decision.observed),
         model=decision.route.adapter,
         dearest_nano_usd=decision.dearest_nano_usd,
+        hand_on=_hand_on(decision.candidates, decision.route),
     )
 
 
@@ -226,6 +227,17 @@ def _nobody(measured: Measured, route: Route, book: Book, outlook: Outlook) -> R
 
 
 _NONE: Final = Obstacle(Because.CAPABILITY, "cannot serve it")
+
+
+def _hand_on(chosen: tuple[Listed, ...], route: Route) -> int:
+    """How many are no worse than the first: what is full is no reason to do hard work cheaply, what fails is one.
+
+    A rule's order is its author's.
+    """
+    for place, one in enumerate(chosen):
+        if one.tier < chosen[0].tier and one not in route.first:
+            return place
+    return 0
 
 
 def _deadline_ms(received: RequestReceived, wished_ms: int) -> int:

@@ -59,9 +59,14 @@ def usual_price(one: Listed, measured: Measured) -> int:
     return measured.task_tokens * one.price.input + usual_output(measured) * one.price.output
 
 
+def longest(one: Listed) -> int:
+    """Tokens that an answer of it may have: as many as the model gives, else as fit into its window. 0: not known."""
+    return one.longest_answer or one.context_window
+
+
 def worst_case(one: Listed, measured: Measured, output_cap: int = 0) -> NanoUsd:
     """What a call may cost at most, as far as lengths can be known: what is reserved for it."""
-    cap = output_cap or measured.output_cap or one.context_window or UNKNOWN_OUTPUT_CAP
+    cap = output_cap or measured.output_cap or longest(one) or UNKNOWN_OUTPUT_CAP
     return min(cost(one.price, measured.input_tokens, 0, cap * measured.choices), LARGEST_AMOUNT)
 
 

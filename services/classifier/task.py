@@ -105,7 +105,7 @@ def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
 
 
 def _is_label(line: str) -> bool:
-    """Most lines are too long to be one and have no colon near their beginning: a look is cheaper than the pattern."""
+    """Most lines are too long and have no colon near their beginning: a look is cheaper than the pattern."""
     if len(line) > _LONGEST_LABEL and _COLONS.isdisjoint(line[:_LONGEST_LABEL]):
         return False
     return _LABEL.match(line) is not None

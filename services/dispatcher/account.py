@@ -104,7 +104,7 @@ class Account:
     def _longest_answer(self, target: Target) -> NanoUsd:
         plan = self._plan
         features = _features.decode(plan.features)
-        cap = plan.output_cap or features.max_tokens or target.context_window or UNKNOWN_OUTPUT_CAP
+        cap = plan.output_cap or features.max_tokens or target.longest_answer or UNKNOWN_OUTPUT_CAP
         return min(cost(target.price, plan.input_tokens, 0, cap * max(features.choices, 1)), LARGEST_NANO_USD)
 
     def _baseline(self, last: AttemptUsage) -> NanoUsd:

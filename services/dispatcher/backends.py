@@ -36,7 +36,7 @@ class Target:
     """One backend of one policy version."""
 
     __slots__ = (
-        "_asking", "_plain", "context_window", "fault", "load", "max_concurrent", "model", "name", "origin", "price",
+        "_asking", "_plain", "fault", "load", "longest_answer", "max_concurrent", "model", "name", "origin", "price",
         "tier",
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ class Target:
         self.tier = backend.tier
         self.model = backend.model
         self.price = backend.price.in_nano_usd() if backend.price is not None else _FREE
-        self.context_window = backend.context_window
+        self.longest_answer = backend.max_output_tokens or backend.context_window  # tokens; 0: not known
         self.max_concurrent = backend.max_concurrent
         cap_field = "max_completion_tokens" if backend.provider == "openai" else "max_tokens"
         self._plain = Changes(backend.model, cap_field=cap_field, thinking=backend.thinking)

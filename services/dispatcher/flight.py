@@ -194,7 +194,9 @@ class Flight(Call):
 
     def _next_attempt(self) -> None:
         while self._remaining and len(self._tried) < core.MAX_ATTEMPTS:
-            name = core.choose(self._remaining, self._is_full)
+            # What is full hands on to its like or better; only what failed, to anybody who is left.
+            like = self._remaining if self._tried else self._remaining[: self.plan.hand_on or None]
+            name = core.choose(like, self._is_full)
             self._remaining = tuple([other for other in self._remaining if other != name])
             self._tried += (name,)
             target = self._targets.get(name)

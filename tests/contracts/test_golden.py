@@ -125,7 +125,9 @@ BOOKED = UsageRecorded(
     (VALIDATION,),
 )
 
-PAYLOADS = [(event, 1) for event in EVENTS] + [(event, 2) for event in GROWN] + [(BOOKED, 3)]
+LEASED = msgspec.structs.replace(GROWN[1], lease_id="lease-1", dearest_nano_usd=9_000, hand_on=1)
+
+PAYLOADS = [(event, 1) for event in EVENTS] + [(event, 2) for event in GROWN] + [(BOOKED, 3), (LEASED, 3)]
 
 
 def golden(event: contracts.Hot, number: int) -> Path:

@@ -70,12 +70,12 @@ def test_a_cap_leaves_room_for_the_prompt_in_the_window() -> None:
     assert 0 < made.output_cap < 4096 - made.input_tokens
 
 
-def test_a_cap_is_no_larger_than_the_model_takes() -> None:
-    """OpenAI answers 400 where max_tokens is above the model's own maximum, and a 400 is nobody else's turn."""
+def test_what_the_model_itself_ends_in_time_needs_no_cap() -> None:
     short = {**LARGE, "max_output_tokens": 4096}
-    assert plan(chat(POEM), book({"short": short}), max_cost_nano_usd=5_000_000).output_cap == 4096
-    reasoned = chat(POEM, metadata={"tierwise_category": "reasoning"})  # of which 16,000 is the least, and 4,096 all
-    assert plan(reasoned, book({"short": short}), max_cost_nano_usd=5_000_000).output_cap == 4096
+    made = plan(chat(POEM), book({"short": short}), max_cost_nano_usd=5_000_000)
+    assert made.output_cap == 0
+    assert made.reserved_nano_usd == plan(chat(POEM, max_tokens=4096), book({"short": short})).reserved_nano_usd
+    assert plan(chat(POEM), book({"open": LARGE}), max_cost_nano_usd=5_000_000).output_cap > 4096
 
 
 @pytest.mark.parametrize(

@@ -392,3 +392,11 @@ def test_the_largest_features_are_300_bytes_at_most() -> None:
 def test_a_deadline_in_the_body_does_not_begin_anew_when_a_request_is_sent_again(waited_ms, left_ms):
     asked = chat(EXTRACT, metadata={"tierwise_deadline_ms": "5000"})
     assert plan(asked, BOOK, deadline_ms=60_000, waited_ms=waited_ms).deadline_ms == left_ms
+
+
+@pytest.mark.parametrize(("category", "hand_on"), [("extraction", 0), ("reasoning", 2)])
+def test_what_is_full_hands_on_to_its_like_or_better_alone(category: str, hand_on: int) -> None:
+    """Hard work begins above the small tier, whose backends step in where the others fail."""
+    made = plan(chat("…"), BOOK, category=category)
+    assert len(made.candidates) > 1
+    assert made.hand_on == hand_on

@@ -333,3 +333,18 @@ def test_a_stopping_dispatcher_ends_a_begun_stream_with_an_event(world, tower):
     assert tower.frames[-1][0] == Frame.END
     assert b'"code":"restarting"' in tower.frames[-1]
     assert tower.records[0].attempts[0].outcome == "cancelled"
+
+
+def test_what_is_full_is_waited_for_rather_than_have_hard_work_done_cheaply(world, tower):
+    world.targets["dear"].max_concurrent = 0
+    world.begin(candidates=("dear", "cheap"), hand_on=1)
+    assert world.dear.call is not None
+    assert world.cheap.call is None
+    world.dear.call.on_failure(ConnectFailed("refused"))
+    assert world.cheap.call is not None, "what failed is another thing"
+
+
+def test_what_is_full_hands_on_to_its_like(world, tower):
+    world.targets["cheap"].max_concurrent = 0
+    world.begin(candidates=("cheap", "dear"))
+    assert world.dear.call is not None
