@@ -1,7 +1,7 @@
 """On which day a request counts: the day of its service's budget, in that budget's time zone. No clock, no network.
 
 Decided once, as the row is stored, and never again: a time zone that is set later moves no row. So the ledger stores
-nothing before it has seen a policy; usage waits in its stream meanwhile.
+nothing before it knows all budgets, of the policy and of operators; usage waits in its stream meanwhile.
 """
 
 from __future__ import annotations

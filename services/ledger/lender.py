@@ -211,8 +211,9 @@ class Lender:
         )
         self._limits = limits
         self._longest_s = policy.server.request_timeout_s
+        if self._applied != (policy, words):
+            self.on_limits(limits)
         self._applied = (policy, words)
-        self.on_limits(limits)
         return dict(words)
 
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:

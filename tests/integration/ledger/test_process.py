@@ -8,6 +8,7 @@ import time
 import nats
 import pytest
 
+from shared.contracts import BudgetChangeRequested, encode
 from shared.streams import CURRENT, POLICY, ensure_bucket
 from tests.support.folders import passable_folder
 from tests.support.ledger import get, is_ready, process, querying, serving
@@ -93,6 +94,37 @@ async def test_a_ledger_stores_nothing_before_it_knows_in_whose_time_zone_a_day_
         await eventually(lambda: is_ready(port), "readiness")
     (row,) = await query("SELECT day::text FROM tierwise.spend_daily")
     assert row["day"] == "2026-09-22"  # noon in Greenwich is two in the night there
+
+
+async def test_a_ledger_stores_nothing_before_it_knows_every_budget(nats_url, database_url, dispatcher, query):
+    """Else what was spent without a lease would be in the books, and in no budget."""
+    port = FreePorts().take()
+    async with querying(database_url) as hold:
+        await hold("BEGIN")
+        await hold("LOCK TABLE tierwise.budgets IN ACCESS EXCLUSIVE MODE")
+        with process("ledger", nats_url, database_url, port):
+            await dispatcher.send(usage(1, reason="budget_downgrade"))
+            await publish(nats_url, budgets={"default": {"daily_usd": 1}})
+            await eventually(lambda: one_waits(query), "the ledger to ask for operators' budgets")
+            with pytest.raises(AssertionError):
+                await eventually(dispatcher.all_acked, "the ack", within_s=1)
+            await hold("COMMIT")
+            await eventually(dispatcher.all_acked, "the ack")
+    (day,) = await query("SELECT floor_nano_usd FROM tierwise.budget_days")
+    assert day["floor_nano_usd"] == 750
+
+
+async def test_a_day_is_that_of_an_operators_budget_too(nats_url, database_url, dispatcher, query):
+    port = FreePorts().take()
+    await publish(nats_url, budgets={"default": {"daily_usd": 1}})
+    with process("ledger", nats_url, database_url, port):
+        await eventually(lambda: is_ready(port), "the ledger to be ready")
+        word = BudgetChangeRequested("billing", '{"daily_usd": 1, "timezone": "Pacific/Kiritimati"}')
+        await dispatcher.client.request(word.subject, encode(word), timeout=5)
+        await dispatcher.send(usage(1), usage(2, service="legal"))
+        await eventually(dispatcher.all_acked, "the ack")
+    days = await query("SELECT service, day::text FROM tierwise.spend_daily ORDER BY service")
+    assert [tuple(row) for row in days] == [("billing", "2026-09-22"), ("legal", "2026-09-21")]
 
 
 async def waits_for_a_policy(port):
