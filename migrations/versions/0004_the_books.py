@@ -129,8 +129,8 @@ TRANSFERS = f"""
     INSERT INTO tierwise.ledger_transfers (request_id, send, attempt, cause, received_at, day, debit_account,
         credit_account, amount_nano_usd, amount_source, policy_version)
     SELECT request_id, send, attempt, 'call', received_at, day,
-        CASE WHEN service LIKE 'backend:%' THEN 'service:' ELSE '' END || service
-            || CASE WHEN {IS_FLOOR} THEN '\\:floor' ELSE '' END,
+        CASE WHEN service LIKE '%:%' OR service LIKE '"%' OR service = 'backend' THEN '"' || service || '"'
+            ELSE service END || CASE WHEN {IS_FLOOR} THEN '\\:floor' ELSE '' END,
         'backend:' || backend, cost_nano_usd,
         CASE WHEN usage_source = 'unknown' THEN 'assumed' ELSE 'priced' END, policy_version
     FROM ({CALLS}) AS paid WHERE cost_nano_usd > 0

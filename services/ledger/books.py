@@ -63,9 +63,10 @@ def posting(
 ) -> tuple[str, str, Cause, AmountSource]:
     """What a call's transfer says besides its amount: debit account, credit account, cause, and whence the amount.
 
-    A service is called as its callers please: never as the account of a backend.
+    A service is called as its callers please: where its name might be another account's, it stands in quotes.
     """
-    account = f"service:{service}" if service.startswith("backend:") else service
+    is_plain = ":" not in service and service[:1] != '"' and service != "backend"
+    account = service if is_plain else f'"{service}"'
     debit = account if pays is Payer.BUDGET else f"{account}:{pays}"
     cause = Cause.BATCH_LINE if is_batch else Cause.CALL
     if pays is Payer.VALIDATION:

@@ -40,11 +40,17 @@ def posting(service="billing", pays=Payer.BUDGET, *, is_batch=False, is_cost_rep
         ({"is_batch": True}, ("billing", "backend:small-1", "batch_line", "priced")),
         ({"pays": Payer.FLOOR}, ("billing:floor", "backend:small-1", "call", "priced")),
         ({"pays": Payer.VALIDATION}, ("billing:validation", "backend:small-1", "validation", "priced")),
-        ({"service": "backend:small-1"}, ("service:backend:small-1", "backend:small-1", "call", "priced")),
+        ({"service": "backend:small-1"}, ('"backend:small-1"', "backend:small-1", "call", "priced")),
     ],
 )
 def test_who_owes_whom_and_why(asked, posted):
     assert posting(**asked) == posted
+
+
+def test_no_two_accounts_have_one_name():
+    names = ("billing", "billing:floor", '"billing"', '"billing:floor"', '"', ":", "backend", "backend:x", "floor")
+    accounts = [posting(name, pays)[0] for name in names for pays in Payer]
+    assert len({*accounts, "backend:floor", "backend:x"}) == len(accounts) + 2
 
 
 def entries(*records):
