@@ -68,6 +68,7 @@ class _Parked(msgspec.Struct, frozen=True, eq=False):
 
     amount: NanoUsd
     received_at_us: int
+    since: float
     until: float  # its request's deadline
     give_up_at: float
     then: Then
@@ -156,7 +157,7 @@ class Grants(Mapping[str, Purse]):
         self._queues: dict[_Wallet, None] = {}  # those in which somebody waits
         self._ended: dict[str, LeaseReported] = {}  # what is given back, until the ledger has heard of it
         self._over: dict[str, LeaseReported] = {}  # the last word about others, the oldest first
-        self._sent: dict[int, tuple[float, list[LeaseReported]]] = {}
+        self._sent: dict[int, tuple[float, list[LeaseReported], tuple[GrantAsked, ...]]] = {}
         self._last_lease = 0
         self._parked = 0
         self._is_away = False
@@ -229,7 +230,7 @@ class Grants(Mapping[str, Purse]):
     def park(self, service: str, received_at_us: int, amount: NanoUsd, until: float, now: float, then: Then) -> None:
         """`then` is told what became of the plan: at once where that is known, else within SETTLING_WAITS_S."""
         give_up_at = now + min(SETTLING_WAITS_S, (until - now) * SETTLING_SHARE)
-        self._park(service, _Parked(amount, received_at_us, until, give_up_at, then), now)
+        self._park(service, _Parked(amount, received_at_us, now, until, give_up_at, then), now)
 
     def is_ample(self, service: str, received_at_us: int, amount: NanoUsd) -> bool:
         """Whether so much can be reserved, and nobody would miss it until it comes back."""
@@ -294,7 +295,7 @@ class Grants(Mapping[str, Purse]):
             self.on_away(number, now)
             return
         self._is_away = False
-        _, heard = self._sent.pop(number, (now, []))
+        _, heard, asked = self._sent.pop(number, (now, [], ()))
         for report in heard:
             if self._ended.get(report.lease_id) == report:
                 del self._ended[report.lease_id]
@@ -316,6 +317,19 @@ class Grants(Mapping[str, Purse]):
                 last = self._over.get(grant.lease_id)
                 if last is not None and grant.granted > last.kept:  # the message came twice, and late
                     self._ended.setdefault(grant.lease_id, last)
+        if len(granted.grants) < len(asked):
+            self._ask_later(asked, granted, now)
+
+    def _ask_later(self, asked: tuple[GrantAsked, ...], granted: Granted, now: float) -> None:
+        """A ledger that has not seen our policy yet knows nothing of some services. That is no reason to take it for
+        away: others are waiting too.
+        """
+        answered = {(grant.service, grant.day) for grant in granted.grants}
+        for wish in asked:
+            wallet = self._wallets.get((wish.service, wish.day))
+            if wallet is not None and wallet.asked == wish.lease_id != "" and (wish.service, wish.day) not in answered:
+                self._abandon(wallet)
+                wallet.ask_again_at = now + SETTLING_ASKS_EVERY_S
 
     def on_away(self, number: int, now: float) -> None:
         """No ledger runs, or none that reaches its database."""
@@ -363,14 +377,15 @@ class Grants(Mapping[str, Purse]):
         """Who has waited long enough, and what is to be asked again; once a second, the renewal."""
         stood_still = now - self._now > ANSWERS_WITHIN_S / 2  # then answers may be here that nobody has read yet
         self._now = now
-        late = [] if stood_still else [n for n, (at, _) in self._sent.items() if now - at >= ANSWERS_WITHIN_S]
+        late = [] if stood_still else [n for n, (at, *_) in self._sent.items() if now - at >= ANSWERS_WITHIN_S]
         for n in late:
             del self._sent[n]
         if late:
             self._fall_silent(now)
         for wallet in list(self._queues):
             for plan in [plan for plan in wallet.parked if now >= plan.give_up_at]:
-                self._unpark(wallet, plan, Outcome.REFUSED)
+                is_silent = wallet.told_at < plan.since <= now - ANSWERS_WITHIN_S and not stood_still
+                self._unpark(wallet, plan, Outcome.SILENT if is_silent else Outcome.REFUSED)
             if wallet.parked and not wallet.asked and now >= wallet.ask_again_at:
                 self._ask(wallet, now)
         if now - self._renewed_at >= RENEW_EVERY_S:
@@ -468,5 +483,6 @@ class Grants(Mapping[str, Purse]):
             return
         for start in range(0, max(len(reported), 1), MAX_REPORTS):
             some = reported[start : start + MAX_REPORTS]
-            number = self._send(GrantRequested(self._holder, tuple(asked or ()) if start == 0 else (), tuple(some)))
-            self._sent[number] = (now, some)
+            wishes = tuple(asked or ()) if start == 0 else ()
+            number = self._send(GrantRequested(self._holder, wishes, tuple(some)))
+            self._sent[number] = (now, some, wishes)

@@ -140,8 +140,8 @@ class Lender:
         grants = []
         for asked in message.asked:
             limit = self._limits.of(asked.service)
-            if limit is None:  # the classifier has another policy, and will have ours in a moment
-                return Granted(away=True)
+            if limit is None:  # one of us has not seen the other's policy yet, and will in a moment
+                continue
             granted = await budgets.grant(connection, asked, limit, now, self._longest_s)
             if asked.lease_id:
                 (self._metrics.grants if granted.granted else self._metrics.refused_grants).inc()

@@ -118,6 +118,13 @@ async def test_a_limit_that_an_operator_sets_holds_at_once_and_for_every_ledger_
         assert (grant.granted, grant.limit) == (1001, 10**9)
 
 
+async def test_a_service_without_a_budget_here_is_left_out_and_the_others_are_granted(nats_url, database_url, client):
+    async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
+        answer = await ask(client, wish("c.1", service="new"), wish("c.2"))
+        assert [(grant.service, grant.granted) for grant in answer.grants] == [("billing", 100)]
+        assert not answer.away
+
+
 async def test_a_budget_that_is_none_is_refused_with_a_sentence(nats_url, database_url, client):
     async with lender(nats_url, database_url):
         refusal = await set_budget(client, "billing", '{"daily_usd": "much"}')

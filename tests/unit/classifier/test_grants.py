@@ -223,6 +223,34 @@ def test_a_ledger_without_its_database_is_away():
     assert one.outcomes == [(Outcome.SILENT, "")]
 
 
+def test_a_ledger_that_does_not_know_a_service_yet_is_not_away():
+    """It has not seen our policy: whoever waits for another service's money is not sent to the floor for that."""
+    one = Classifier()
+    one.park(1000, service="known")
+    known = one.wish
+    one.park(1000, service="new")
+    one.grants.on_granted(len(one.sent) - 1, Granted(), one.now)
+    assert one.outcomes == []
+    one.grant(5000, wish=known, number=0)
+    assert one.outcomes == [(Outcome.RESERVED, known.lease_id)]
+    one.wait(0.2)
+    assert (one.wish.service, one.wish.need) == ("new", 1000), "asked for again"
+    one.grant(5000)
+    assert one.outcomes[1:] == [(Outcome.RESERVED, one.wish.lease_id)]
+
+
+def test_a_service_that_the_ledger_never_knows_is_as_where_it_is_away():
+    one = Classifier()
+    one.park(1000, service="new")
+    for _ in range(50):
+        for number in range(one.answered, len(one.sent)):
+            one.grants.on_granted(number, Granted(), one.now)
+        one.answered = len(one.sent)
+        one.now += TICK_S
+        one.grants.tick(one.now)
+    assert one.outcomes == [(Outcome.SILENT, "")]
+
+
 def test_whoever_stood_still_itself_blames_nobody():
     one = Classifier()
     one.park(1000)
