@@ -179,11 +179,12 @@ def _floored(
     """The budget is spent: its floor, else the cheapest tier that can serve; if that is cheaper than what was asked.
 
     Stronger than promotions, rules and the caller's floor; not than a pin, a capability, or what the caller allows.
+    Where nobody knows whether it is spent, what is as cheap as the floor is served too.
     """
     limit = measured.max_cost_nano_usd
     if route.only or purse.rejects:
         because = "what `model` pins is not re-routed" if route.only else "it says `on_exhausted: reject`"
-        return Refused(refusals.exhausted(measured.service, purse, because), route, 0)
+        return Refused(refusals.over_budget(measured.service, purse, because), route, 0)
     trusting = msgspec.structs.replace(outlook, suspended={})
     suspended = outlook.suspended.get(measured.category, ())
     for tier in (*([purse.floor_tier] if purse.floor_tier >= 0 else []), *range(len(book.tiers))):
@@ -192,7 +193,8 @@ def _floored(
         if not there:
             continue
         there = tuple(sorted(there, key=lambda one: one.name in suspended))
-        cheaper = tuple([one for one in there if usual_price(one, measured) < usual_price(asked, measured)])
+        below = usual_price(asked, measured) + (1 if purse.unknown else 0)
+        cheaper = tuple([one for one in there if usual_price(one, measured) < below])
         fitting, cap = candidates.affordable(cheaper, measured, limit)
         if not fitting:
             break
@@ -201,7 +203,7 @@ def _floored(
             route, tier, ("budget_downgrade", *route.reasons), fitting, reserved, cap, limit, is_floored=True
         )
     because = "no tier that it may fall back to is cheaper than what was asked for"
-    return Refused(refusals.exhausted(measured.service, purse, because), route, 0)
+    return Refused(refusals.over_budget(measured.service, purse, because), route, 0)
 
 
 def _has_equals(fitting: tuple[Listed, ...], measured: Measured) -> bool:

@@ -183,8 +183,10 @@ class Handlers:
             return
         purse = self._purser.grants.refused(plan.service, plan.received_at_us)
         if purse is not None and (held.refused or away):
-            rejects = purse.rejects and not away
-            purse = msgspec.structs.replace(purse, available_nano_usd=0, exhausted=True, rejects=rejects)
+            rejects, unknown = purse.rejects and not away, bool(away)
+            purse = msgspec.structs.replace(
+                purse, available_nano_usd=0, exhausted=True, rejects=rejects, unknown=unknown
+            )
         again = self._decide_with(held, purse)
         if isinstance(again, PlanRefused):
             self._refused(held.received, again)

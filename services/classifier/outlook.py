@@ -25,6 +25,7 @@ class Purse(msgspec.Struct, frozen=True, gc=False):
     spent_nano_usd: NanoUsd = 0
     reserved_nano_usd: NanoUsd = 0
     resets_at: str = ""
+    unknown: bool = False  # nobody can say what is left: the ledger is away
 
 
 class Outlook(msgspec.Struct, frozen=True):

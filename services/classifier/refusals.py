@@ -71,8 +71,10 @@ def too_dear(cheapest: str, worst_case: NanoUsd, limit: NanoUsd) -> Refusal:
     )
 
 
-def exhausted(service: str, purse: Purse, because: str) -> Refusal:
-    """The budget has no room; `because` is why there is no cheaper answer."""
+def over_budget(service: str, purse: Purse, because: str) -> Refusal:
+    """The budget has no room, or nobody knows; `because` is why there is no cheaper answer."""
+    if purse.unknown:
+        return budget_unknown(service)
     resets = f", and it begins anew at {purse.resets_at}" if purse.resets_at else ""
     spent, reserved = decimal_usd(purse.spent_nano_usd), decimal_usd(purse.reserved_nano_usd)
     return Refusal(
@@ -86,7 +88,7 @@ def exhausted(service: str, purse: Purse, because: str) -> Refusal:
 
 
 def budget_unknown(service: str) -> Refusal:
-    """The ledger is away, and the budget says `when_ledger_is_away: reject`."""
+    """The ledger is away, and the budget says `when_ledger_is_away: reject`, or there is nothing to fall back to."""
     return Refusal(
         503,
         "budget_unknown",

@@ -72,8 +72,8 @@ class Classifier:
         tree = {"tiers": ["small", "large"], "backends": backends, "budgets": budgets}
         self.handlers.on_policy(from_tree(tree, {}), 7)
 
-    def ask(self, max_tokens=100, **fields):
-        body = {"model": "auto", "messages": [{"role": "user", "content": "Prove it."}]}
+    def ask(self, max_tokens=100, model="auto", **fields):
+        body = {"model": model, "messages": [{"role": "user", "content": "Prove it."}]}
         payload = json.dumps(body | ({"max_tokens": max_tokens} if max_tokens else {})).encode()
         received = RequestReceived(ID, NOON_US, "chat", "billing", "", 60_000, len(payload), **fields)
         self.handlers._on_request(b"", b"", pack(received, payload), b"")
@@ -202,6 +202,21 @@ def test_a_ledger_that_is_away_sends_to_the_floor_where_the_budget_says_so(on_ex
     one.fall_silent()
     assert one.plan.reasons[0] == "budget_downgrade"
     assert one.plan.candidates == ("small-1",)
+
+
+def test_what_is_at_the_floor_already_is_served_there_while_nobody_knows_what_is_spent():
+    one = Classifier()
+    one.ask(model="auto:cheap")
+    one.fall_silent()
+    assert one.plan.candidates == ("small-1",)
+    assert one.plan.reasons[0] == "budget_downgrade"
+
+
+def test_and_a_pin_is_not_told_that_the_budget_is_spent():
+    one = Classifier()
+    one.ask(model="large-1")
+    one.fall_silent()
+    assert (one.refusal.status, one.refusal.code, one.refusal.may_retry) == (503, "budget_unknown", True)
 
 
 def test_or_is_ignored():
