@@ -86,13 +86,14 @@ class Purser:
         and some texts have twice as many. Where there is enough, with the dearest candidate's on top: another may be
         called, should the first take money and not answer.
         """
-        cautious = plan.reserved_nano_usd + cost(price, plan.input_tokens, 0, 0)
+        least = plan.reserved_nano_usd or 1  # nothing is never granted, and a plan without a lease is bound by none
+        cautious = least + cost(price, plan.input_tokens, 0, 0)
         both = cautious + plan.dearest_nano_usd
         if self.grants.is_ample(plan.service, plan.received_at_us, both):
             return both
         if self.grants.may_cover(plan.service, plan.received_at_us, cautious):
             return cautious
-        return plan.reserved_nano_usd
+        return least
 
     def lease_number(self, lease_id: str) -> str:
         """What is its own in the name of one of our leases: for a subject, which is told back as it is."""

@@ -131,6 +131,16 @@ def test_where_there_is_enough_the_dearest_candidate_is_reserved_for_too():
     assert [plan.reserved_nano_usd for plan, _ in one.plans()] == [2 * WORST, WORST], "8 times as much, and no more"
 
 
+def test_what_costs_nothing_is_reserved_for_too(monkeypatch):
+    """The least there is, so that it has a lease: no ledger grants nothing, and who waits for it is refused."""
+    for name, (tier, _) in PRICES.items():
+        monkeypatch.setitem(PRICES, name, (tier, 0))
+    one = Classifier()
+    one.ask()
+    one.grant(8)
+    assert (one.plan.lease_id, one.plan.reserved_nano_usd) == ("classifier-1.1", 1)
+
+
 def test_what_nobody_took_is_free_again_and_its_caller_is_told():
     one = Classifier()
     one.ask()
