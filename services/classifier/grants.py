@@ -36,6 +36,7 @@ AMPLE: Final = 8  # times what is reserved, and it is not missed
 FORGOTTEN_AFTER_S: Final = 60.0  # a service that asks for nothing; any caller may make up names
 MAX_PARKED: Final = 4096  # plans; one more is told that the ledger is silent
 MAX_REPORTS: Final = 1000  # in a message
+LOST_AFTER_S: Final = 2.0  # a message without an answer: what it told is told again
 OVER_REMEMBERED: Final = 10_000  # leases
 
 
@@ -156,8 +157,10 @@ class Grants(Mapping[str, Purse]):
         self._current: dict[str, _Wallet] = {}  # by service, the one that was used last
         self._queues: dict[_Wallet, None] = {}  # those in which somebody waits
         self._ended: dict[str, LeaseReported] = {}  # what is given back, until the ledger has heard of it
+        self._untold: dict[str, None] = {}  # those of them that are in no message under way
         self._over: dict[str, LeaseReported] = {}  # the last word about others, the oldest first
         self._sent: dict[int, tuple[float, list[LeaseReported], tuple[GrantAsked, ...]]] = {}
+        self._late: dict[int, tuple[float, list[LeaseReported]]] = {}  # messages whose answer may still come
         self._last_lease = 0
         self._parked = 0
         self._is_away = False
@@ -256,7 +259,7 @@ class Grants(Mapping[str, Purse]):
                     return
         ended = self._ended.get(lease_id) or self._over.get(lease_id)
         if ended is not None:
-            self._ended[lease_id] = LeaseReported(lease_id, ended.kept - amount, ended.ends_in_ms)
+            self._end(LeaseReported(lease_id, ended.kept - amount, ended.ends_in_ms))
 
     def _wallet(self, service: str, received_at_us: int) -> _Wallet | None:
         wallet = self._current.get(service)
@@ -296,9 +299,11 @@ class Grants(Mapping[str, Purse]):
             return
         self._is_away = False
         _, heard, asked = self._sent.pop(number, (now, [], ()))
-        for report in heard:
+        _, heard_late = self._late.pop(number, (now, []))
+        for report in heard or heard_late:
             if self._ended.get(report.lease_id) == report:
                 del self._ended[report.lease_id]
+                self._untold.pop(report.lease_id, None)
                 self._remember(report)
         for grant in granted.grants:
             wallet = self._wallets.get((grant.service, grant.day))
@@ -315,8 +320,9 @@ class Grants(Mapping[str, Purse]):
                 self._serve(wallet, now, some=grant.granted > 0)
             else:
                 last = self._over.get(grant.lease_id)
-                if last is not None and grant.granted > last.kept:  # the message came twice, and late
-                    self._ended.setdefault(grant.lease_id, last)
+                is_twice = last is not None and grant.granted > last.kept  # the message came twice, and late
+                if last is not None and is_twice and grant.lease_id not in self._ended:
+                    self._end(last)
         if len(granted.grants) < len(asked):
             self._ask_later(asked, granted, now)
 
@@ -327,13 +333,15 @@ class Grants(Mapping[str, Purse]):
         answered = {(grant.service, grant.day) for grant in granted.grants}
         for wish in asked:
             wallet = self._wallets.get((wish.service, wish.day))
-            if wallet is not None and wallet.asked == wish.lease_id != "" and (wish.service, wish.day) not in answered:
+            is_open = wallet is not None and wallet.asked == wish.lease_id != ""
+            if wallet is not None and is_open and (wish.service, wish.day) not in answered:
                 self._abandon(wallet)
                 wallet.ask_again_at = now + SETTLING_ASKS_EVERY_S
 
     def on_away(self, number: int, now: float) -> None:
         """No ledger runs, or none that reaches its database."""
-        self._sent.pop(number, None)
+        _, unheard, _ = self._sent.pop(number, (now, [], ()))
+        self._say_again(unheard)
         self._fall_silent(now)
 
     def _serve(self, wallet: _Wallet, now: float, *, some: bool) -> None:
@@ -379,9 +387,12 @@ class Grants(Mapping[str, Purse]):
         self._now = now
         late = [] if stood_still else [n for n, (at, *_) in self._sent.items() if now - at >= ANSWERS_WITHIN_S]
         for n in late:
-            del self._sent[n]
+            at, reports, _ = self._sent.pop(n)
+            self._late[n] = (at, reports)
         if late:
             self._fall_silent(now)
+        for n in [n for n, (at, _) in self._late.items() if now - at >= LOST_AFTER_S]:
+            self._say_again(self._late.pop(n)[1])
         for wallet in list(self._queues):
             for plan in [plan for plan in wallet.parked if now >= plan.give_up_at]:
                 is_silent = wallet.told_at < plan.since <= now - ANSWERS_WITHIN_S and not stood_still
@@ -402,6 +413,8 @@ class Grants(Mapping[str, Purse]):
             self._abandon(wallet)
             for plan in list(wallet.parked):
                 self._unpark(wallet, plan, Outcome.SILENT)
+        self._is_away = False  # whether or not: it is the last word
+        self._say_again(list(self._ended.values()))
         self._tell(now)
 
     def _renew(self, now: float) -> None:
@@ -455,14 +468,23 @@ class Grants(Mapping[str, Purse]):
         for lease in wallet.leases:
             if not but or lease not in but:
                 ends_in_ms = max(0, int((lease.until - now) * 1000))
-                self._ended[lease.lease_id] = LeaseReported(lease.lease_id, lease.taken, ends_in_ms)
+                self._end(LeaseReported(lease.lease_id, lease.taken, ends_in_ms))
         wallet.leases = but or []
 
     def _abandon(self, wallet: _Wallet) -> None:
         """What was asked for is not taken, should it be granted after all."""
         if wallet.asked:
-            self._ended[wallet.asked] = LeaseReported(wallet.asked, 0, 0)
+            self._end(LeaseReported(wallet.asked, 0, 0))
             wallet.asked = ""
+
+    def _end(self, report: LeaseReported) -> None:
+        self._ended[report.lease_id] = report
+        self._untold[report.lease_id] = None
+
+    def _say_again(self, unheard: list[LeaseReported]) -> None:
+        for report in unheard:
+            if report.lease_id in self._ended:
+                self._untold[report.lease_id] = None
 
     def _remember(self, report: LeaseReported) -> None:
         self._over[report.lease_id] = report
@@ -477,8 +499,13 @@ class Grants(Mapping[str, Purse]):
         *,
         probe: bool = False,
     ) -> None:
-        """With everything that has ended and of which the ledger has not yet said that it knows."""
-        reported = [*(reported or []), *self._ended.values()]
+        """With everything that has ended and that no other message tells: each once, or services by the thousand
+        would make of every message a list of all the others' leases. One that is away is asked whether it is back.
+        """
+        reported = list(reported or [])
+        if not self._is_away:
+            reported += [self._ended[lease_id] for lease_id in self._untold]
+            self._untold.clear()
         if not asked and not reported and not probe:
             return
         for start in range(0, max(len(reported), 1), MAX_REPORTS):

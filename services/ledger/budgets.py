@@ -140,6 +140,10 @@ SELECT * FROM debited
 _STANDING: Final = """
 SELECT limit_nano_usd, spent_nano_usd, held_nano_usd FROM tierwise.budget_days WHERE service = $1 AND day = $2
 """
+_STANDINGS: Final = """
+SELECT service, day, limit_nano_usd, spent_nano_usd, held_nano_usd FROM tierwise.budget_days
+JOIN unnest($1::text[], $2::date[]) AS asked(service, day) USING (service, day)
+"""
 _KEPT: Final = "SELECT kept_nano_usd FROM tierwise.budget_leases WHERE lease_id = $1"
 _EXHAUST: Final = """
 UPDATE tierwise.budget_days SET exhausted_at = now() WHERE service = $1 AND day = $2 AND exhausted_at IS NULL
@@ -149,22 +153,32 @@ UPDATE tierwise.budget_days SET exhausted_at = now() WHERE service = $1 AND day 
 async def grant(
     connection: asyncpg.Connection, asked: GrantAsked, limit: Limit, now: float, longest_s: float
 ) -> Grant:
-    """The answer to a wish, on a connection that is in no transaction."""
+    """The answer to a wish for a lease, on a connection that is in no transaction."""
     service, day = asked.service, date.fromisoformat(leases.lent_day(asked.day, limit.timezone, now))
-    if asked.lease_id:
-        due_at = _time(leases.due_at(-1, now, longest_s))
-        wish = (service, day, asked.lease_id, asked.need, asked.waiting, asked.ahead, due_at)
+    due_at = _time(leases.due_at(-1, now, longest_s))
+    wish = (service, day, asked.lease_id, asked.need, asked.waiting, asked.ahead, due_at)
+    row = await _granted(connection, wish)
+    if row is None and await connection.fetchrow(_STANDING, service, day) is None:
+        await open_day(connection, service, limit, calendar_day(limit.timezone, day))
         row = await _granted(connection, wish)
-        if row is None and await connection.fetchrow(_STANDING, service, day) is None:
-            await open_day(connection, service, limit, calendar_day(limit.timezone, day))
-            row = await _granted(connection, wish)
-        if row is not None:
-            daily, spent, held, granted = row
-            return Grant(service, asked.day, asked.lease_id, granted, daily, spent, held)
+    if row is not None:
+        daily, spent, held, granted = row
+        return Grant(service, asked.day, asked.lease_id, granted, daily, spent, held)
     daily, spent, held = await connection.fetchrow(_STANDING, service, day) or (limit.daily_nano_usd, 0, 0)
-    if asked.lease_id and daily - spent < asked.need:
+    if daily - spent < asked.need:
         await connection.execute(_EXHAUST, service, day)
     return Grant(service, asked.day, asked.lease_id, 0, daily, spent, held)
+
+
+async def stand(connection: asyncpg.Connection, asked: Sequence[tuple[GrantAsked, Limit]], now: float) -> list[Grant]:
+    """How days stand, of those who ask for no lease: in one query, for they may be a thousand a second."""
+    days = [date.fromisoformat(leases.lent_day(one.day, limit.timezone, now)) for one, limit in asked]
+    rows = await connection.fetch(_STANDINGS, [one.service for one, _ in asked], days)
+    standing = {(service, day): amounts for service, day, *amounts in rows}
+    return [
+        Grant(one.service, one.day, "", 0, *standing.get((one.service, day), (limit.daily_nano_usd, 0, 0)))
+        for (one, limit), day in zip(asked, days, strict=True)
+    ]
 
 
 async def _granted(connection: asyncpg.Connection, wish: tuple[Any, ...]) -> tuple[int, int, int, int] | None:

@@ -41,7 +41,7 @@ from shared.settings import DatabaseSettings, NatsSettings
 from shared.streams import BUDGETS, CURRENT, USAGE, ensure_bucket
 
 QUEUE: Final = "ledger"
-LINES: Final = 2  # connections that answer: who waits for one day's row keeps nobody from another's
+LINES: Final = 4  # connections that answer: who waits for rows that a batch of usage holds keeps nobody from others
 ANSWER_WITHIN_S: Final = 1.0  # whoever asked has called us silent long before
 MAX_WAITING: Final = 1000  # messages; one more is told that we are away
 LOOK_EVERY_S: Final = 0.5  # for a new policy, and what another ledger was told
@@ -137,15 +137,15 @@ class Lender:
             await _until_not_crossed(
                 connection, lambda: budgets.hear(connection, message.reported, now, self._longest_s)
             )
-        grants = []
-        for asked in message.asked:
-            limit = self._limits.of(asked.service)
-            if limit is None:  # one of us has not seen the other's policy yet, and will in a moment
-                continue
-            granted = await budgets.grant(connection, asked, limit, now, self._longest_s)
-            if asked.lease_id:
-                (self._metrics.grants if granted.granted else self._metrics.refused_grants).inc()
-            grants.append(granted)
+        # Whose budget is not known here is left out: one of us has not seen the other's policy yet.
+        asked = [(one, limit) for one in message.asked if (limit := self._limits.of(one.service)) is not None]
+        wishes = [(one, limit) for one, limit in asked if one.lease_id]
+        others = [(one, limit) for one, limit in asked if not one.lease_id]
+        grants = [await budgets.grant(connection, one, limit, now, self._longest_s) for one, limit in wishes]
+        for grant in grants:
+            (self._metrics.grants if grant.granted else self._metrics.refused_grants).inc()
+        if others:
+            grants += await budgets.stand(connection, others, now)
         return Granted(tuple(grants))
 
     async def _change(self, connection: asyncpg.Connection, asked: BudgetChangeRequested, bus: HotBus) -> bytes:

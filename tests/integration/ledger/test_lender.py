@@ -118,6 +118,14 @@ async def test_a_limit_that_an_operator_sets_holds_at_once_and_for_every_ledger_
         assert (grant.granted, grant.limit) == (1001, 10**9)
 
 
+async def test_how_a_thousand_days_stand_is_told_in_one_answer(nats_url, database_url, client):
+    async with lender(nats_url, database_url, default=Budget(daily_usd=1)):
+        await ask(client, wish("c.1", service="service-7"))
+        answer = await ask(client, *(GrantAsked(f"service-{number}", today()) for number in range(1000)))
+        assert [grant.held for grant in answer.grants] == [100 if number == 7 else 0 for number in range(1000)]
+        assert {grant.limit for grant in answer.grants} == {10**9}
+
+
 async def test_a_service_without_a_budget_here_is_left_out_and_the_others_are_granted(nats_url, database_url, client):
     async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
         answer = await ask(client, wish("c.1", service="new"), wish("c.2"))

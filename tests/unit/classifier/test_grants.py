@@ -6,6 +6,7 @@ import pytest
 
 from services.classifier.grants import (
     ANSWERS_WITHIN_S,
+    LOST_AFTER_S,
     MAX_PARKED,
     SETTLING_WAITS_S,
     TICK_S,
@@ -283,8 +284,8 @@ def test_every_second_what_the_next_two_do_not_need_goes_back():
 
 def test_an_idle_service_gives_everything_back_and_is_forgotten():
     one = Classifier().holding(100_000)
-    one.wait(2.2)
-    assert one.sent[-1].reported[0].kept == 1
+    one.wait(2.2, granting=0)
+    assert one.sent[-1].reported[-1].kept == 1
     one.wait(1.1, granting=0)
     told = len(one.sent)
     one.wait(70, granting=0)
@@ -294,14 +295,32 @@ def test_an_idle_service_gives_everything_back_and_is_forgotten():
 
 def test_a_report_is_repeated_until_the_ledger_has_heard_it():
     one = Classifier().holding(100_000)
-    one.wait(2.2)
-    [ended] = one.sent[-1].reported
-    one.wait(2.2)
-    assert ended in one.sent[-1].reported
     one.wait(1.1, granting=0)
-    told = len(one.sent)
+    one.wait(1.0)
+    [told] = one.sent[-1].reported
+    assert (told.lease_id, told.kept) == ("c1.1", 1)
+    count = len(one.sent)
+    one.wait(LOST_AFTER_S)
+    assert {message.reported for message in one.sent[count:]} == {()}, "one that is away is asked whether it is back"
+    one.wait(2.2, granting=0)
+    assert told in [report for message in one.sent[count:] for report in message.reported]
+    one.wait(1.1, granting=0)
+    count = len(one.sent)
     one.wait(5.0, granting=0)
-    assert len(one.sent) == told
+    assert len(one.sent) == count
+
+
+def test_what_ended_is_told_once_and_not_with_every_wish():
+    """Of a thousand services that asked for something at once, a thousand messages told a thousand leases each."""
+    one = Classifier()
+    for number in range(100):
+        one.park(10, service=f"service-{number}")
+        one.grant(10)
+    one.wait(2.2, granting=0)
+    for number in range(100):
+        one.park(10, service=f"other-{number}")
+    ended = [report for message in one.sent for report in message.reported if report.ends_in_ms >= 0]
+    assert len(ended) == 100
 
 
 def test_a_lease_that_is_old_is_changed_for_a_new_one():
@@ -330,10 +349,9 @@ def test_a_new_policy_takes_what_is_in_hand_and_asks_again_for_those_who_wait():
     one.park(200_000)
     asked = one.wish.lease_id
     one.set(default=Budget(daily_usd=2))
-    reported = {report.lease_id: report.kept for message in one.sent[-2:] for report in message.reported}
+    reported = {report.lease_id: report.kept for message in one.sent for report in message.reported}
     assert reported == {"c1.1": 1, asked: 0}
-    wishes = [wish for message in one.sent[-2:] for wish in message.asked]
-    assert [wish.waiting for wish in wishes] == [200_000]
+    assert [wish.waiting for wish in one.sent[-1].asked] == [200_000]
     assert one.purse().limit_nano_usd == 2 * LIMIT
 
 
