@@ -34,9 +34,14 @@ _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(5561170293830242911)"
 
 # Days -------------------------------------------------------------------------------------------------------
 
+# A budget that begins in the middle of a day binds all of it: what is in the books already is spent.
 _OPEN_DAY: Final = """
-INSERT INTO tierwise.budget_days (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+INSERT INTO tierwise.budget_days
+    (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd, spent_nano_usd, floor_nano_usd)
+SELECT $1, $2, $3, $4, $5, $6, coalesce(sum(cost_nano_usd) FILTER (WHERE payer = 'budget'), 0),
+    coalesce(sum(cost_nano_usd) FILTER (WHERE payer = 'floor'), 0)
+FROM tierwise.ledger_days WHERE service = $1 AND day = $2
+ON CONFLICT DO NOTHING RETURNING true
 """
 
 _LATE_DAYS: Final = "SELECT service, day FROM tierwise.budget_days WHERE resets_at > now() - interval '1 day'"
@@ -46,6 +51,9 @@ _SET_LIMITS: Final = """
 UPDATE tierwise.budget_days AS old
 SET limit_nano_usd = new.amount, on_exhausted = new.on_exhausted,
     starts_at = new.starts_at, resets_at = new.resets_at,
+    spent_nano_usd = CASE WHEN old.resets_at > now() THEN old.spent_nano_usd ELSE greatest(old.spent_nano_usd, (
+        SELECT sum(cost_nano_usd) FROM tierwise.ledger_days AS sums
+        WHERE sums.day = old.day AND sums.service = old.service AND payer = 'budget')) END,
     exhausted_at = CASE WHEN new.amount > old.limit_nano_usd THEN NULL ELSE old.exhausted_at END
 FROM unnest($1::text[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bigint[])
     AS new(service, day, starts_at, resets_at, on_exhausted, amount)
@@ -58,9 +66,9 @@ WHERE resets_at > now() AND (service, day) IN (SELECT * FROM unnest($1::text[], 
 """
 
 
-async def open_day(connection: asyncpg.Connection, service: str, limit: Limit, day: BudgetDay) -> None:
-    """Where it is not there yet."""
-    await connection.execute(_OPEN_DAY, service, *_day_row(limit, day))
+async def open_day(connection: asyncpg.Connection, service: str, limit: Limit, day: BudgetDay) -> bool:
+    """Where it is not there yet: whether it was not. What the books say of it is counted then."""
+    return await connection.fetchval(_OPEN_DAY, service, *_day_row(limit, day)) is not None
 
 
 def _day_row(limit: Limit, day: BudgetDay) -> tuple[date, datetime, datetime, str, NanoUsd]:
@@ -320,7 +328,7 @@ async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limit
         day = change.day_of(lease)
         for entry in those:
             leases.settle(day, lease, entry.usage.reserved_nano_usd, entry.usage.cost_nano_usd)
-    opened: set[Account] = set()
+    opened: dict[Account, bool] = {}
     for entry in loose:
         usage = entry.usage
         limit = limits.of(usage.service)
@@ -328,8 +336,10 @@ async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limit
             continue
         account = (usage.service, entry.day)
         if account not in opened:
-            opened.add(account)
-            await open_day(connection, usage.service, limit, calendar_day(limit.timezone, entry.day))
+            day_of = calendar_day(limit.timezone, entry.day)
+            opened[account] = await open_day(connection, usage.service, limit, day_of)
+        if opened[account]:
+            continue  # these are in the books as well
         if books.payer(usage.reason) is books.Payer.FLOOR:
             change.day(account).floor += usage.cost_nano_usd
         else:

@@ -154,6 +154,37 @@ async def test_a_batch_settles_its_reservations_in_the_transaction_of_its_rows(d
         await store.aclose()
 
 
+async def test_a_budget_that_begins_in_the_middle_of_a_day_binds_all_of_it(database_url, connection):
+    """Else what it says is spent would not be what the books say of the same day."""
+    now = datetime.now(UTC)
+
+    def paid(number, cost, reason="category", service="billing"):
+        at_us = int(now.timestamp() * 1e6)
+        record = usage(number, cost_nano_usd=cost, reason=reason, service=service, received_at_us=at_us)
+        return core.read([message(record)], Days({}).of).entries
+
+    store = Store(database_settings(database_url))
+    try:
+        await store.record(paid(1, 30))
+        await store.record(paid(2, 500, service="another"))
+        limits, _ = await apply(connection, **LIMITS)
+        today = str(now.date())
+        assert await standing(connection, day=today) == Day(10_000, spent=30)
+        store.use(limits)
+        await store.record(paid(3, 5))
+        assert await standing(connection, day=today) == Day(10_000, spent=35)
+        store.use((await apply(connection))[0])
+        await store.record(paid(4, 100))
+        store.use((await apply(connection, **LIMITS))[0])
+        assert await standing(connection, day=today) == Day(10_000, spent=135), "and it was without one for a while"
+        store.use((await apply(connection, **LIMITS, another=Budget(daily_usd=0.00001)))[0])
+        await connection.execute("DELETE FROM tierwise.budget_days")
+        await store.record(paid(5, 3, service="another") + paid(6, 2, "budget_downgrade", "another"))
+        assert await standing(connection, "another", today) == Day(10_000, spent=503, floor=2), "each once"
+    finally:
+        await store.aclose()
+
+
 async def test_rows_do_as_the_protocol_does(connection):
     """The same wishes, reports, records and silences, in any order, on both."""
     chance = random.Random(7)
