@@ -91,15 +91,21 @@ class Account:
         plan = self._plan
         if not plan.lease_id:
             return True
-        spent = sum([attempt.cost_nano_usd for attempt in self.attempts])
-        return spent + self._longest_answer(target) <= plan.reserved_nano_usd
+        return self._longest_answer(target) <= plan.reserved_nano_usd - self._spent()
 
     def _worst_case(self, target: Target) -> NanoUsd:
         """At least what was reserved; more where failover went to a dearer backend than was reserved for. Of a lease
-        two calls may be paid, so each counts for itself.
+        two calls may be paid, so each counts for itself; with the input twice, as it was reserved, where so much is
+        left: the provider may count more tokens than we do.
         """
-        here = self._longest_answer(target)
-        return here if self._plan.lease_id else min(max(self._plan.reserved_nano_usd, here), LARGEST_NANO_USD)
+        plan, here = self._plan, self._longest_answer(target)
+        if not plan.lease_id:
+            return min(max(plan.reserved_nano_usd, here), LARGEST_NANO_USD)
+        cautious = here + cost(target.price, plan.input_tokens, 0, 0)
+        return cautious if cautious <= plan.reserved_nano_usd - self._spent() else here
+
+    def _spent(self) -> NanoUsd:
+        return sum([attempt.cost_nano_usd for attempt in self.attempts])
 
     def _longest_answer(self, target: Target) -> NanoUsd:
         plan = self._plan

@@ -197,7 +197,7 @@ def test_what_is_unknown_is_never_cheaper_than_what_was_reserved(world, tower):
     assert tower.records[0].cost_nano_usd == 10**12
 
 
-CHEAP_AT_WORST, DEAR_AT_WORST = 110_000, 11_000_000
+CHEAP_AT_WORST, DEAR_AT_WORST = 120_000, 11_000_000  # the cheap one's input counted twice
 LEASED = {"lease_id": "classifier-1.7", "reserved_nano_usd": CHEAP_AT_WORST + DEAR_AT_WORST}
 
 
@@ -217,6 +217,13 @@ def test_of_a_lease_no_call_is_made_that_is_not_reserved_for(world, tower):
     assert "does not cover a call of dear" in refused(tower).refusal.message
     [record] = tower.records
     assert record.cost_nano_usd == CHEAP_AT_WORST
+
+
+def test_of_a_lease_what_is_unknown_has_its_input_twice_only_where_that_is_reserved(world, tower):
+    world.begin(**{**LEASED, "reserved_nano_usd": CHEAP_AT_WORST - 1})
+    world.cheap.call.on_failure(Disconnected("it went away", began=True))
+    [record] = tower.records
+    assert record.cost_nano_usd == CHEAP_AT_WORST - 10_000
 
 
 def test_a_call_that_cost_nothing_leaves_the_reservation_to_the_next(world):
