@@ -15,6 +15,7 @@ from shared.contracts import BudgetChangeRequested, BudgetsAsked, LedgerAsked, R
 from shared.policy import Budget, Policy, PolicyFault, from_tree
 
 MAX_BODY_BYTES: Final = 64 * 1024
+_ANY: Final = b'{"daily_usd": 0}'
 
 _STANDS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -78,7 +79,7 @@ def budgets(questions: Questions, current: CurrentPolicy, mint: Callable[[], str
         """Limit, spent, reserved and what is left of every budget, today."""
         return await _told(LedgerAsked.subject, encode(BudgetsAsked()), mint())
 
-    @router.put("/{service}", openapi_extra=_BUDGET)
+    @router.put("/{service:path}", openapi_extra=_BUDGET)
     async def put(service: str, request: Request) -> Response:
         """A budget for this service, as the file would have it. It wins over the file until it is deleted, holds
         within a second, and survives restarts. `default` is for every service without one of its own.
@@ -98,10 +99,16 @@ def budgets(questions: Questions, current: CurrentPolicy, mint: Callable[[], str
         changed = BudgetChangeRequested(service, msgspec.json.encode(budget).decode())
         return await _told(BudgetChangeRequested.subject, encode(changed), request_id)
 
-    @router.delete("/{service}")
+    @router.delete("/{service:path}")
     async def delete(service: str) -> Response:
         """What the file says holds again."""
-        return await _told(BudgetChangeRequested.subject, encode(BudgetChangeRequested(service)), mint())
+        request_id = mint()
+        if current.policy is None:
+            return replies.refused(errors.NO_POLICY, request_id)
+        named = read(_ANY, service, current.policy)
+        if isinstance(named, Refusal):
+            return replies.refused(named, request_id)
+        return await _told(BudgetChangeRequested.subject, encode(BudgetChangeRequested(service)), request_id)
 
     async def _told(subject: str, payload: bytes, request_id: str) -> Response:
         told = await questions.ask(subject, payload, "ledger")

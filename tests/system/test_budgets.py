@@ -205,6 +205,19 @@ def test_a_budget_that_is_none_is_refused(api, body, complaint):
     assert complaint in told["error"]["message"]
 
 
+@pytest.mark.parametrize("path", ["/a%00b", "/", "/b%C3%BCro"])
+@pytest.mark.parametrize(("method", "body"), [("PUT", {"daily_usd": 1}), ("DELETE", None)])
+def test_a_name_that_no_service_has_is_refused(api, method, path, body):
+    status, told = api.api(method, path, body)
+    assert (status, told["error"]["code"]) == (400, "invalid_budget")
+
+
+def test_a_services_name_may_have_a_slash(api):
+    assert api.api("PUT", "/team%2Fa", {"daily_usd": 7})[0] == 200
+    assert api.status("team/a")["limit_nano_usd"] == 7 * NANO
+    assert api.api("DELETE", "/team%2Fa")[0] == 200
+
+
 @pytest.fixture(scope="module")
 def api() -> Iterator[Shop]:
     with shop("{default: {daily_usd: 1}}") as one:
