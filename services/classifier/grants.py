@@ -103,7 +103,7 @@ class _Wallet:
         self.daily = limit.daily_nano_usd
         self.spent: NanoUsd = 0
         self.held: NanoUsd = 0
-        self.told_at = -REFUSAL_HOLDS_S
+        self.told_at = -REFUSAL_HOLDS_S  # not yet
 
     @property
     def left(self) -> NanoUsd:
@@ -246,6 +246,16 @@ class Grants(Mapping[str, Purse]):
         """Whether the day has so much left, should nothing of what is held be spent."""
         wallet = self._wallet(service, received_at_us)
         return wallet is None or amount <= wallet.rest
+
+    def ask_how_it_stands(
+        self, service: str, received_at_us: int, until: float, now: float, then: Callable[[], None]
+    ) -> bool:
+        """Whether nobody has told us yet: then the ledger is asked, and `then` called once it has."""
+        wallet = self._wallet(service, received_at_us)
+        if wallet is None or wallet.told_at >= 0:
+            return False
+        self.park(service, received_at_us, wallet.daily + 1, until, now, lambda _outcome, _lease_id: then())
+        return True
 
     def limit(self, service: str) -> Limit | None:
         return self._limits.of(service)

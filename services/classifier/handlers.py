@@ -16,6 +16,7 @@ from services.classifier.book import Book, compile_policy
 from services.classifier.explain import explain
 from services.classifier.features import ChatRequest
 from services.classifier.grants import Outcome
+from services.classifier.measured import service_of
 from services.classifier.metrics import Counts
 from services.classifier.outlook import CLEAR, Outlook, Purse
 from services.classifier.purser import Purser
@@ -114,12 +115,9 @@ class Handlers:
         try:
             chat = features.read(body, received.body_bytes)
             answer = core.decide(received, chat, book, self.outlook)
-            if isinstance(answer, PlanRefused):
-                self._refused(received, answer)
-            elif not grants or BUDGET_DOWNGRADE in answer.reasons:
-                self._dispatch(answer, body)
-            else:
-                self._pay(_Held(received, chat, book, body, answer))
+            is_final = not (isinstance(answer, PlanRefused) and answer.refusal.code == refusals.EXHAUSTED)
+            if is_final or not self._asks_what_is_spent(received, chat, book, body):
+                self._decided(received, chat, book, body, answer)
         except features.BadRequest as bad:
             self._refused(received, PlanRefused(bad.refusal, received.send, policy_version=book.version))
         except Exception:
@@ -140,6 +138,37 @@ class Handlers:
     def _refused(self, received: RequestReceived, refused: PlanRefused) -> None:
         self._counts.refused(refused)
         self._refuse(received.request_id, refused)
+
+    def _decided(
+        self,
+        received: RequestReceived,
+        chat: ChatRequest,
+        book: Book,
+        body: bytes,
+        answer: RequestPlanned | PlanRefused,
+    ) -> None:
+        if isinstance(answer, PlanRefused):
+            self._refused(received, answer)
+        elif not self._purser.grants or BUDGET_DOWNGRADE in answer.reasons:
+            self._dispatch(answer, body)
+        else:
+            self._pay(_Held(received, chat, book, body, answer))
+
+    def _asks_what_is_spent(self, received: RequestReceived, chat: ChatRequest, book: Book, body: bytes) -> bool:
+        """Whether it has to ask: a refusal tells the caller what is spent, and the first of a day does not know."""
+        service, now = service_of(received, chat), self._bus.time()
+
+        def on_told() -> None:
+            self._held.discard(received.request_id)
+            purse = self._purser.grants.refused(service, received.received_at_us)
+            self._decided(received, chat, book, body, self._decide(received, chat, book, service, purse))
+
+        self._held.add(received.request_id)
+        until = now + received.deadline_ms / 1000
+        asks = self._purser.grants.ask_how_it_stands(service, received.received_at_us, until, now, on_told)
+        if not asks:
+            self._held.discard(received.request_id)
+        return asks
 
     # Paying -------------------------------------------------------------------------------------------------
 
@@ -211,8 +240,13 @@ class Handlers:
         return held.plan
 
     def _decide_with(self, held: _Held, purse: Purse | None) -> RequestPlanned | PlanRefused:
-        purses = {} if purse is None else {held.plan.service: purse}
-        return core.decide(held.received, held.chat, held.book, msgspec.structs.replace(self.outlook, purses=purses))
+        return self._decide(held.received, held.chat, held.book, held.plan.service, purse)
+
+    def _decide(
+        self, received: RequestReceived, chat: ChatRequest, book: Book, service: str, purse: Purse | None
+    ) -> RequestPlanned | PlanRefused:
+        purses = {} if purse is None else {service: purse}
+        return core.decide(received, chat, book, msgspec.structs.replace(self.outlook, purses=purses))
 
     def _on_explain(self, _subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
         head, body = unpack(payload)

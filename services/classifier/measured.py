@@ -42,6 +42,11 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[int, ...]  # hashes of those that rules name
 
 
+def service_of(received: RequestReceived, chat: ChatRequest) -> str:
+    """Who pays."""
+    return received.service or chat.wishes.service or "default"
+
+
 def measure(received: RequestReceived, chat: ChatRequest) -> tuple[Measured, Verdict] | Refusal:
     """Headers before metadata, and both before the evidence; what the evidence was goes with it."""
     wishes = chat.wishes
@@ -56,7 +61,7 @@ def measure(received: RequestReceived, chat: ChatRequest) -> tuple[Measured, Ver
     max_cost = received.max_cost_nano_usd
     measured = Measured(
         received.request_id,
-        received.service or wishes.service or "default",
+        service_of(received, chat),
         priority,
         verdict.category,
         bool(category),

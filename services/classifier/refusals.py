@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MOST_TOLD: Final = 20  # backends; a policy may have thousands
 OPERATORS_TIME_S: Final = 30  # to mend what only an operator can
 MOMENT_S: Final = 1
+EXHAUSTED: Final = "budget_exhausted"
 
 
 def unknown(what: str, value: str, valid: Sequence[str], *, said_in_header: bool) -> Refusal:
@@ -79,7 +80,7 @@ def over_budget(service: str, purse: Purse, because: str) -> Refusal:
     spent, reserved = decimal_usd(purse.spent_nano_usd), decimal_usd(purse.reserved_nano_usd)
     return Refusal(
         402,
-        "budget_exhausted",
+        EXHAUSTED,
         f"The budget of service {_short(service)} has no room for this request: {spent} USD are spent and {reserved} "
         f"reserved of {decimal_usd(purse.limit_nano_usd)}{resets}; {because}.",
         type="insufficient_quota",

@@ -205,6 +205,24 @@ def test_on_exhausted_reject_is_402():
     assert (one.refusal.status, one.refusal.code, one.refusal.may_retry) == (402, "budget_exhausted", False)
 
 
+def test_a_refusal_tells_what_is_spent_though_nobody_has_asked_yet():
+    """The limit was lowered below what this request may cost: no ledger is needed to refuse it."""
+    one = Classifier(on_exhausted="reject", daily_usd=0.001)
+    one.ask()
+    assert list(one.handlers.held()) == [ID]
+    one.grant(0, spent=640_000_000, held=5_000_000)
+    assert one.refusal.code == "budget_exhausted"
+    assert "0.64 USD are spent and 0.005 reserved of 0.001" in one.refusal.message
+    assert list(one.handlers.held()) == []
+
+
+def test_a_refusal_does_not_wait_for_a_ledger_that_is_away():
+    one = Classifier(on_exhausted="reject", daily_usd=0.001)
+    one.ask()
+    one.fall_silent()
+    assert one.refusal.code == "budget_exhausted"
+
+
 @pytest.mark.parametrize("on_exhausted", ["downgrade", "reject"])
 def test_a_ledger_that_is_away_sends_to_the_floor_where_the_budget_says_so(on_exhausted):
     one = Classifier(on_exhausted=on_exhausted)
