@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from services.ledger.leases import GRACE_S, SILENT_S
@@ -87,7 +88,13 @@ class Shop:
         return row
 
     def settled(self, service: str = "billing", within_s: float = 10) -> dict[str, Any]:
-        wait_until(lambda: self.status(service)["reserved_nano_usd"] == 0, "nothing to be reserved", within_s)
+        def is_settled() -> bool:
+            try:
+                return bool(self.status(service)["reserved_nano_usd"] == 0)
+            except asyncpg.CannotConnectNowError:  # it was killed, and comes back
+                return False
+
+        wait_until(is_settled, "nothing to be reserved", within_s)
         return self.status(service)
 
     def api(self, method: str, path: str = "", body: Any = None) -> tuple[int, Any]:
