@@ -87,6 +87,9 @@ def money_reports(questions: Questions, mint: Callable[[], str]) -> APIRouter:
         days = between(first, last, day, datetime.now(UTC).date())
         if isinstance(days, Refusal):
             return replies.refused(days, request_id)
+        if "\0" in service:  # PostgreSQL has no such text
+            unknown = Refusal(400, "invalid_service", "service must be printable", param="service")
+            return replies.refused(unknown, request_id)
         told = await questions.ask(LedgerAsked.subject, encode(question(*days, service)), "ledger")
         if isinstance(told, Refusal):
             return replies.refused(told, request_id)

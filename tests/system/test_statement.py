@@ -100,7 +100,7 @@ def test_a_statement_is_a_table_lines_or_json(router, spent):
 
 
 def test_days_that_cannot_be_are_refused(router):
-    for parameters in ({"day": "tomorrow"}, {"from": "2026-02-02", "to": "2026-02-01"}):
+    for parameters in ({"day": "tomorrow"}, {"from": "2026-02-02", "to": "2026-02-01"}, {"service": "\0"}):
         status, told = get(router, "/api/spend", **parameters)
         assert (status, set(told["error"])) == (400, {"message", "type", "param", "code", "request_id"})
     assert statement(router, "--day", "yesterday")[0] == 2
