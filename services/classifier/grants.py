@@ -9,7 +9,7 @@ last said to be kept of it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, TypeAlias
@@ -164,6 +164,7 @@ class Grants(Mapping[str, Purse]):
         self._last_lease = 0
         self._parked = 0
         self._is_away = False
+        self._heard_at = -ANSWERS_WITHIN_S  # an answer
         self._now = 0.0
         self._renewed_at = 0.0
         self._probed_at = 0.0
@@ -308,6 +309,7 @@ class Grants(Mapping[str, Purse]):
             self.on_away(number, now)
             return
         self._is_away = False
+        self._heard_at = now
         _, heard, asked = self._sent.pop(number, (now, [], ()))
         _, heard_late = self._late.pop(number, (now, []))
         for report in heard or heard_late:
@@ -334,17 +336,15 @@ class Grants(Mapping[str, Purse]):
                 if last is not None and is_twice and grant.lease_id not in self._ended:
                     self._end(last)
         if len(granted.grants) < len(asked):
-            self._ask_later(asked, granted, now)
+            # It has not seen our policy yet, and knows nothing of some services. That is not to be away.
+            answered = {(grant.service, grant.day) for grant in granted.grants}
+            self._ask_later([one for one in asked if (one.service, one.day) not in answered], now)
 
-    def _ask_later(self, asked: tuple[GrantAsked, ...], granted: Granted, now: float) -> None:
-        """A ledger that has not seen our policy yet knows nothing of some services. That is no reason to take it for
-        away: others are waiting too.
-        """
-        answered = {(grant.service, grant.day) for grant in granted.grants}
+    def _ask_later(self, asked: Iterable[GrantAsked], now: float) -> None:
+        """Those whose wish was not answered, others' were."""
         for wish in asked:
             wallet = self._wallets.get((wish.service, wish.day))
-            is_open = wallet is not None and wallet.asked == wish.lease_id != ""
-            if wallet is not None and is_open and (wish.service, wish.day) not in answered:
+            if wallet is not None and wallet.asked and wallet.asked == wish.lease_id:
                 self._abandon(wallet)
                 wallet.ask_again_at = now + SETTLING_ASKS_EVERY_S
 
@@ -395,11 +395,16 @@ class Grants(Mapping[str, Purse]):
         """Who has waited long enough, and what is to be asked again; once a second, the renewal."""
         stood_still = now - self._now > ANSWERS_WITHIN_S / 2  # then answers may be here that nobody has read yet
         self._now = now
+        is_silent = False
         late = [] if stood_still else [n for n, (at, *_) in self._sent.items() if now - at >= ANSWERS_WITHIN_S]
         for n in late:
-            at, reports, _ = self._sent.pop(n)
+            at, reports, asked = self._sent.pop(n)
             self._late[n] = (at, reports)
-        if late:
+            if self._heard_at <= at:
+                is_silent = True
+            else:  # another ledger lives, or this one stumbled over one message: nobody else suffers for it
+                self._ask_later(asked, now)
+        if is_silent:
             self._fall_silent(now)
         for n in [n for n, (at, _) in self._late.items() if now - at >= LOST_AFTER_S]:
             self._say_again(self._late.pop(n)[1])

@@ -240,6 +240,28 @@ def test_a_ledger_that_does_not_know_a_service_yet_is_not_away():
     assert one.outcomes[1:] == [(Outcome.RESERVED, one.wish.lease_id)]
 
 
+def test_a_message_that_was_lost_is_no_silence_where_another_was_answered():
+    """Of two ledgers one was killed: who waited for it asks the other, and nobody is sent to the floor."""
+    one = Classifier()
+    one.park(1000, service="unlucky")
+    lost = one.wish
+    one.now += 0.1
+    one.park(1000, service="lucky")
+    one.grant(5000)
+    one.outcomes.clear()
+    one.park(10_000, service="waiting")
+    waiting, number = one.wish, len(one.sent) - 1
+    one.wait(ANSWERS_WITHIN_S - 0.05)
+    assert one.outcomes == []
+    one.grant(50_000, wish=waiting, number=number)
+    one.wait(0.2)
+    assert one.outcomes == [(Outcome.RESERVED, waiting.lease_id)]
+    assert (one.wish.service, one.wish.need) == ("unlucky", 1000)
+    assert one.wish.lease_id != lost.lease_id
+    one.grant(5000)
+    assert one.outcomes[1:] == [(Outcome.RESERVED, one.wish.lease_id)]
+
+
 def test_a_service_that_the_ledger_never_knows_is_as_where_it_is_away():
     one = Classifier()
     one.park(1000, service="new")
