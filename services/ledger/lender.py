@@ -83,6 +83,7 @@ class Lender:
         self._longest_s = 600.0
         self._waiting: asyncio.Queue[tuple[bytes, bytes, bytes]] = asyncio.Queue()
         self._missed = ""
+        self._knows = asyncio.Event()  # what limits hold
 
     def use(self, policy: Policy) -> None:
         self._policy = policy
@@ -91,16 +92,17 @@ class Lender:
         bus = await HotBus.connect(self._nats.url, "tierwise-ledger-lender")
 
         def on_message(subject: bytes, reply: bytes, payload: bytes, _status: bytes) -> None:
-            if self._applied is None or self._waiting.qsize() >= MAX_WAITING:
+            if self._waiting.qsize() >= MAX_WAITING:
                 bus.publish(reply, self._cannot(subject))
             else:
                 self._waiting.put_nowait((subject, reply, payload))
 
         try:
-            for event in (GrantRequested, BudgetChangeRequested):
-                await bus.subscribe(event.subject, on_message, queue=QUEUE)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep(bus))
+                await self._knows.wait()  # a ledger that begins must not say for the others that it is away
+                for event in (GrantRequested, BudgetChangeRequested):
+                    await bus.subscribe(event.subject, on_message, queue=QUEUE)
                 for _ in range(LINES):
                     group.create_task(self._answer(bus))
         finally:
@@ -214,6 +216,7 @@ class Lender:
         if self._applied != (policy, words):
             self.on_limits(limits)
         self._applied = (policy, words)
+        self._knows.set()
         return dict(words)
 
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:

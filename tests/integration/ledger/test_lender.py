@@ -195,8 +195,8 @@ async def test_without_its_database_it_says_that_it_is_away_and_comes_back_with_
         one.use(policy(billing=Budget(daily_usd=1)))
         task = asyncio.create_task(apart(one.run))
         try:
-            await eventually(lambda: answers(client), "an answer")
-            assert (await ask(client, wish("c.0"))).away
+            with pytest.raises(nats.errors.NoRespondersError):  # it must not say for another that it is away
+                await ask(client, wish("c.0"))
             async with serving(postgres_part(server), folder / "log"):
                 await eventually(lambda: lends(client), "a grant")
             began = time.monotonic()
@@ -208,16 +208,36 @@ async def test_without_its_database_it_says_that_it_is_away_and_comes_back_with_
                 await task
 
 
-async def answers(client):
-    try:
-        return await ask(client)
-    except nats.errors.NoRespondersError:
-        return None
-
-
 async def lends(client):
     lease_id = f"c.{time.monotonic_ns()}"
-    return not (await ask(client, wish(lease_id))).away
+    try:
+        return not (await ask(client, wish(lease_id))).away
+    except nats.errors.NoRespondersError:
+        return False
+
+
+async def test_a_ledger_that_begins_leaves_the_answers_to_one_that_knows(nats_url, database_url, client, monkeypatch):
+    """It has no policy yet; half of all wishes would come to it."""
+    names = []
+
+    async def connect(settings, name):
+        names.append(name)
+        return await connect_really(settings, name)
+
+    connect_really = lending.connect
+    monkeypatch.setattr(lending, "connect", connect)
+    one = Lender(NatsSettings(nats_url), database_settings(database_url), Readiness(), Metrics())
+    async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
+        names.clear()
+        task = asyncio.create_task(apart(one.run))
+        try:
+            await eventually(lambda: names, "the other to be there")
+            for number in range(40):
+                assert not (await ask(client, wish(f"c.{number}"))).away
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def test_what_it_raises_ends_whoever_runs_it_apart():
