@@ -88,10 +88,10 @@ def _weigh(chat: ChatRequest, readings: list[Reading]) -> Verdict:
     anything. First the system prompt is heard, then what stands before the material, then what stands behind it; of
     the others only what is plainly another instruction counts, and speaks against an easy task.
     """
-    found = _by_part(readings)
-    everything = set().union(*found)
+    everything = {number for phrase, where, _ in readings for number in _BY_PART[where][phrase]}
     if not chat.form and everything.isdisjoint(_NAMING_CUES):
         return _verdict(chat, everything, readings)
+    found = _by_part(readings)
     system = found[SYSTEM] | found[FORM]
     if found[SYSTEM] and _is_clear(system):
         if chat.user_chars <= SHORT_TURN:
@@ -131,19 +131,16 @@ def _orders(readings: list[Reading], parts: tuple[int, ...], plain: int = VETO +
 
 
 def _is_clear(found: set[int]) -> bool:
-    return _settle([CUES[number] for number in found], CLEAR_MARGIN) in EASY
+    cues = [CUES[number] for number in found]
+    return _settle(cues, _scores(cues), CLEAR_MARGIN) in EASY
 
 
 def _verdict(chat: ChatRequest, found: set[int], readings: list[Reading]) -> Verdict:
     cues = [CUES[number] for number in sorted(found)]
-    scores = [0, 0, 0, 0, 0, 0]
-    for cue in cues:
-        scores[cue.category] += cue.weight
-    for cue in shape.cues(chat, asks=bool(chat.form) and _asks(readings)):
-        cues.append(cue)
-        scores[cue.category] += cue.weight
+    cues += shape.cues(chat, asks=bool(chat.form) and _asks(readings))
+    scores = _scores(cues)
     margin = EASY_MARGIN + KNOWN_MARGIN if shape.NO_MATERIAL in cues else EASY_MARGIN
-    return Verdict(_settle(cues, margin), tuple(scores), tuple(cues))
+    return Verdict(_settle(cues, scores, margin), tuple(scores), tuple(cues))
 
 
 def _asks(readings: list[Reading]) -> bool:
@@ -165,24 +162,32 @@ def names(verdict: Verdict) -> tuple[str, ...]:
     return tuple([cue.name for cue in cues])
 
 
-def _settle(cues: list[Cue], margin: int = EASY_MARGIN) -> str:
+def _scores(cues: list[Cue]) -> list[int]:
+    """What each category has, in the order of CATEGORIES."""
     scores = [0, 0, 0, 0, 0, 0]
-    named = False
     for cue in cues:
         scores[cue.category] += cue.weight
-        named = named or (cue.names and cue.category < REASONING and cue.weight > 0)
+    return scores
+
+
+def _settle(cues: list[Cue], scores: list[int], margin: int = EASY_MARGIN) -> str:
     extraction, summarisation, classification, reasoning, code, general = scores
     best = max(extraction, summarisation, classification)
-    easy = best + (max(extraction, 0) + max(summarisation, 0) + max(classification, 0) - best) // 2
-    if named and easy >= reasoning + code + general + margin:
-        if best == classification:
-            return "classification"
-        return "extraction" if best == extraction else "summarisation"
+    if best > 0:
+        easy = best + (max(extraction, 0) + max(summarisation, 0) + max(classification, 0) - best) // 2
+        if easy >= reasoning + code + general + margin and any(map(_names_easy, cues)):
+            if best == classification:
+                return "classification"
+            return "extraction" if best == extraction else "summarisation"
     if code >= HARD_MARGIN and code > reasoning and code > general:
         return "code"
     if reasoning >= HARD_MARGIN and reasoning > general:
         return "reasoning"
     return "general"
+
+
+def _names_easy(cue: Cue) -> bool:
+    return cue.names and cue.category < REASONING and cue.weight > 0
 
 
 def _lightness(cue: Cue) -> int:

@@ -118,6 +118,7 @@ _LINE: Final = b"~"  # between lines
 _BRACKET: Final = b"^"  # what brackets part: no instruction begins there
 _MARKS: Final = b" ^|/~"
 _BEGINNINGS: Final = b"|/~?"
+_LINES_OF_ONE: Final = 2  # marks of lines that a text of one line has: at its beginning, and where the turn begins
 _PARTS: Final = (b"\x01", b"\x02", b"\x03", b"\x04")  # behind SYSTEM, BEFORE, BEHIND, MATERIAL
 
 # Bytes, for one table lower-cases and parts them at 1 ns a character; a regular expression needs 90.
@@ -162,29 +163,30 @@ def parted(chat: ChatRequest) -> bytes:
 
 
 def _spaced(read: bytes) -> bytes:
-    """Words and marks with one space between them, and of marks that stand together the strongest."""
+    """Words and marks with one space between them, and of marks that stand together the strongest.
+
+    To look for a pair costs 0.4 us, for one byte a twentieth of it: so first whether there can be such a pair.
+    """
     read = read.replace(b"?", b" ?").replace(_STOP, b" /").replace(_MARK, b" | ").replace(_BRACKET, b" ^ ")
     read = read.replace(_LINE, b" ~ ")
     while b"  " in read:
         read = read.replace(b"  ", b" ")
-    while b"^ ^" in read:
-        read = read.replace(b"^ ^", b"^")
-    read = (
-        read.replace(b"^ |", b"|")
-        .replace(b"| ^", b"|")
-        .replace(b"^ /", b"/")
-        .replace(b"^ ~", b"~")
-        .replace(b"~ ^", b"~")
-    )
-    while b"| |" in read:
-        read = read.replace(b"| |", b"|")
-    read = read.replace(b"| /", b"/").replace(b"/ |", b"/")
+    if _BRACKET in read:
+        while b"^ ^" in read:
+            read = read.replace(b"^ ^", b"^")
+        read = read.replace(b"^ |", b"|").replace(b"| ^", b"|").replace(b"^ /", b"/")
+        read = read.replace(b"^ ~", b"~").replace(b"~ ^", b"~")
+    if _MARK in read:
+        while b"| |" in read:
+            read = read.replace(b"| |", b"|")
+        read = read.replace(b"| /", b"/").replace(b"/ |", b"/").replace(b"| ~", b"~").replace(b"~ |", b"~")
     while b"/ /" in read:
         read = read.replace(b"/ /", b"/")
-    read = read.replace(b"| ~", b"~").replace(b"/ ~", b"~").replace(b"~ |", b"~").replace(b"? /", b"?")
-    while b"~ ~" in read:
-        read = read.replace(b"~ ~", b"~")
-    return read
+    if read.count(_LINE) > _LINES_OF_ONE:
+        read = read.replace(b"/ ~", b"~")
+        while b"~ ~" in read:
+            read = read.replace(b"~ ~", b"~")
+    return read.replace(b"? /", b"?") if b"?" in read else read
 
 
 def _words(text: str) -> bytes:
