@@ -18,6 +18,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["TIERWISE_OPS_PORT"
 COMMAND = """
 import sys
 from pathlib import Path
+del sys.path[0]  # the stand-ins are what runs, not what `up` reads a config with
 import tierwise.lineup
 tierwise.lineup.ROOT = Path(__file__).parent
 from tierwise.cli import main
