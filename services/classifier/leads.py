@@ -35,3 +35,5 @@ NEGATIONS: Final = _words("""
     not make; avoid; instead of; rather than; kein; keine; nicht; ohne; sans; pas de; sin; sem; senza; geen;
     zonder; bez; nie; не; без
 """)
+# How any of them ends: behind another word there is nothing to be looked up.
+LAST_WORDS: Final = frozenset(lead.rpartition(b" ")[2] for lead in STRONG | WEAK | OF_ROLES | NEGATIONS)

@@ -13,7 +13,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from services.classifier import task
 from services.classifier.features import ChatRequest
-from services.classifier.leads import NEGATIONS, OF_ROLES, STRONG, WEAK
+from services.classifier.leads import LAST_WORDS, NEGATIONS, OF_ROLES, STRONG, WEAK
 
 Match: TypeAlias = tuple[int, int, int]  # the automaton's number, where it begins and ends
 Reading: TypeAlias = tuple[str, int, bool]  # a phrase, its part, does it begin its sentence as an instruction
@@ -71,16 +71,20 @@ class Reader:
             begins = text[start - 1] in _BEGINNINGS
             if not begins:
                 word = text.rfind(b" ", 0, start)
-                two = text.rfind(b" ", 0, word) if word > 0 else -1
-                one_lead, two_leads = text[word + 1 : start], text[two + 1 : start]
-                if one_lead in NEGATIONS or two_leads in NEGATIONS:
-                    continue
-                if instruction:
-                    three_leads = text[(text.rfind(b" ", 0, two) if two > 0 else -1) + 1 : start]
-                    begins = one_lead in STRONG or two_leads in STRONG or three_leads in STRONG
-                    may_lead = WEAK if start > system_ends else _IN_SYSTEM
-                    if not begins and one_lead not in may_lead and two_leads not in may_lead:
+                one_lead = text[word + 1 : start]
+                if one_lead in LAST_WORDS:
+                    two = text.rfind(b" ", 0, word) if word > 0 else -1
+                    two_leads = text[two + 1 : start]
+                    if one_lead in NEGATIONS or two_leads in NEGATIONS:
                         continue
+                    if instruction:
+                        three_leads = text[(text.rfind(b" ", 0, two) if two > 0 else -1) + 1 : start]
+                        begins = one_lead in STRONG or two_leads in STRONG or three_leads in STRONG
+                        may_lead = WEAK if start > system_ends else _IN_SYSTEM
+                        if not begins and one_lead not in may_lead and two_leads not in may_lead:
+                            continue
+                elif instruction:
+                    continue
             while kept and kept[-1][1] >= start and (kept[-1][1], kept[-1][2]) != (start, end):
                 kept.pop()  # within this one
             kept.append((phrase, start, end, instruction and begins))
