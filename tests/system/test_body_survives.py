@@ -88,9 +88,11 @@ def expected(body: dict) -> dict:
 @given(bodies)
 @example(NESTED_MODEL_FIRST)
 @example(TOO_LARGE_FOR_ONE_MESSAGE)
+@example({"messages": [{"role": "system", "content": "B"}, {"role": "system", "content": ""}]})
 def test_any_body_reaches_the_backend_unchanged_but_for_the_closed_list(router, body):
     router.first.reset()
     router.first.always(stream(["ok"]) if body.get("stream") else answer())
-    got = router.ask(json.dumps(body, ensure_ascii=False).encode())
+    # The category is named, for any text may be somebody's: "B", alone, is a choice, and reasoning has another tier.
+    got = router.ask(json.dumps(body, ensure_ascii=False).encode(), tierwise_category="general")
     assert got.status == 200, got.body
     assert router.first.requests[-1].json == expected(body)
