@@ -25,6 +25,8 @@ Listener: TypeAlias = Callable[[], None]
 
 NO_RESPONDERS: Final = b"503"
 RECONNECT_EVERY_S: Final = 0.1
+SUBSCRIBED_WITHIN_S: Final = 10.0
+UNSUBSCRIBED_WITHIN_S: Final = 1.0  # whoever stops has five seconds for all of it
 _CRLF: Final = b"\r\n"
 
 
@@ -43,6 +45,7 @@ class HotBus:
         client._transport = HotTransport(self._parser, self._flush_what_is_due)
         self._out: list[bytes] = []
         self._flush_is_due = False
+        self._pongs: set[asyncio.Future[bool]] = set()  # of the flushes under way
         self._lost: list[Listener] = []
         self._back: list[Listener] = []
         # Called as a write begins; what it returns goes out ahead of all else in it (usage before the answer).
@@ -55,6 +58,7 @@ class HotBus:
         bus = cls(client)
 
         async def lost() -> None:
+            bus._give_pongs_up()
             bus._tell(bus._lost)
 
         async def back() -> None:
@@ -91,13 +95,32 @@ class HotBus:
         """`callback` is called from the parser: it must not block, and what it raises goes to the loop's handler."""
         subscription = await self.client.subscribe(subject, queue=queue, cb=_cold)
         self._parser.callbacks[b"%d" % subscription._id] = callback
-        await self.client.flush()  # NATS knows of it from here on
+        # NATS knows of it from here on; one that is away will hear of it from nats-py, ahead of all that comes later.
+        await self.flush(SUBSCRIBED_WITHIN_S)
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         await subscription.unsubscribe()
-        await self.client.flush()  # what NATS had sent before it heard of this has been handled
+        await self.flush(UNSUBSCRIBED_WITHIN_S)  # what NATS had sent before it heard of this has been handled
         self._parser.callbacks.pop(b"%d" % subscription._id, None)
+
+    async def flush(self, within_s: float) -> bool:
+        """Whether NATS has read all that was published before; what it had sent until then has been handled. False as
+        soon as it is away: nats-py's own flush waits ten seconds for the answer of a server that died meanwhile.
+        """
+        self._flush()
+        if not self.connected:
+            return False
+        pong: asyncio.Future[bool] = self._loop.create_future()
+        self._pongs.add(pong)
+        try:
+            async with asyncio.timeout(within_s):
+                await self.client._send_ping(pong)
+                return await pong
+        except (TimeoutError, RuntimeError):  # RuntimeError: as in `_flush`
+            return False
+        finally:
+            self._pongs.discard(pong)
 
     def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         """Leaves with the other messages of this packet or this turn of the loop, in the order of the calls."""
@@ -143,6 +166,11 @@ class HotBus:
         if out and client.is_connected and client._transport is not None:
             with suppress(RuntimeError):  # of a socket whose end nats-py has yet to hear of: `lost` is on its way
                 client._transport.write(b"".join(out))
+
+    def _give_pongs_up(self) -> None:
+        for pong in self._pongs:
+            if not pong.done():
+                pong.set_result(False)
 
     def _tell(self, listeners: list[Listener]) -> None:
         for listener in listeners:

@@ -80,7 +80,8 @@ async def _usage_stream(bus: HotBus, log: BoundLogger) -> None:
 
 async def _settle(bus: HotBus, journal: UsageJournal, log: BoundLogger) -> None:
     deadline = bus.time() + SETTLING_S
-    while not journal.settled and bus.time() < deadline:
-        await bus.client.flush() if bus.connected else await asyncio.sleep(SETTLING_S / 10)
+    while not journal.settled and (left := deadline - bus.time()) > 0:
+        if not await bus.flush(left):
+            await asyncio.sleep(min(left, SETTLING_S / 10))
     if not journal.settled:
         log.error("usage was not acknowledged before the stop", messages=journal.unacked)

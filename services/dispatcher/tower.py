@@ -85,8 +85,8 @@ class Tower:
 
     async def stop(self, within_s: float) -> None:
         """Takes no more plans, lets flights land for `within_s` seconds, and ends the rest with an answer."""
-        await self._bus.unsubscribe(self._plans)
         deadline = self.time() + within_s
+        await self._bus.unsubscribe(self._plans)
         while self._flights and self.time() < deadline:
             self._changed.clear()
             try:

@@ -2,13 +2,17 @@
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable
 
 import nats
 import pytest
 
 from shared.hotbus import HotBus
+from tests.support.own_nats import own_nats
+from tests.support.running import start, stop
 from tests.support.wait import eventually
+from tierwise.embedded.nats import nats_part
 
 MESSAGES = 3000
 LARGEST = 200_000
@@ -97,6 +101,35 @@ async def test_a_pong_that_nobody_waits_for_any_longer_does_not_end_the_reading(
     await other.publish("hot", b"1")
     await other.close()
     await eventually(lambda: heard.hot == [1], "the message")
+
+
+async def test_a_flush_ends_with_the_server_that_it_asked_and_none_waits_for_one_that_is_away(tmp_path):
+    """nats-py's own goes on for ten seconds: a dispatcher that stopped while NATS died was killed for it."""
+    server = own_nats(tmp_path)
+    part, log = nats_part(server), tmp_path / "nats.log"
+    process = await asyncio.to_thread(start, part, log)
+    try:
+        bus = await HotBus.connect(server.url, "test")
+        subscription = await bus.subscribe("hot", Heard().on_hot)
+        assert await bus.flush(5)
+        process.send_signal(signal.SIGSTOP)
+        asked = asyncio.ensure_future(bus.flush(60))
+        leaving = asyncio.ensure_future(bus.unsubscribe(subscription))
+        impatient = bus.flush(0.01)
+        assert not await impatient
+        assert not asked.done()
+        process.kill()
+        assert await asyncio.wait_for(asked, 5) is False
+        await asyncio.wait_for(leaving, 5)
+        await eventually(lambda: not bus.connected, "the loss to be noticed")
+        assert not await bus.flush(60)
+        process.wait()
+        process = await asyncio.to_thread(start, part, log)
+        await eventually(lambda: bus.connected, "NATS to be back")
+        assert await bus.flush(5)
+        await bus.close()
+    finally:
+        await asyncio.to_thread(stop, part, process)
 
 
 def is_hot(bus: HotBus) -> Callable[[], bool]:
