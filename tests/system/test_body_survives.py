@@ -84,7 +84,7 @@ def expected(body: dict) -> dict:
     return after
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(bodies)
 @example(NESTED_MODEL_FIRST)
 @example(TOO_LARGE_FOR_ONE_MESSAGE)

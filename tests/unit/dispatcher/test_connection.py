@@ -265,7 +265,7 @@ def outcome(call: Noted) -> tuple[int, bytes, str]:
     return call.status, bytes(call.body), "" if failure is None else f"{type(failure).__name__} {failure}"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(hostile_bytes(), st.lists(st.integers(1, 300), max_size=6))
 @example(b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi" + HI, [44])  # was taken for an interim answer
 @example(HI + b"H", [])  # the beginning of an answer that nobody asked for
@@ -283,7 +283,7 @@ def test_any_bytes_end_in_one_outcome_and_in_the_same_one_however_they_are_cut(d
     assert len({outcome(call) for call in calls}) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(hostile_bytes(), st.integers(0, 400))
 @example(HI + HI[:-1] + b"?", 0)
 def test_what_a_server_says_to_one_exchange_never_reaches_another(data, cut):

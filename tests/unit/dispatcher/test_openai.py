@@ -65,7 +65,7 @@ def expected(body: dict, changes: Changes) -> dict:
     return after
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     bodies.filter(lambda body: isinstance(body.get("stream_options"), dict | None)),
     st.builds(

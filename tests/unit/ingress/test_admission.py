@@ -75,7 +75,7 @@ def test_what_was_claimed_and_not_needed_comes_back():
     assert world.admission.held == 90
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 150)), max_size=40))
 def test_the_sum_is_never_above_the_budget_and_nothing_leaks(steps):
     world = World()

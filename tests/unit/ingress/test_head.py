@@ -61,7 +61,7 @@ def test_what_is_no_json_object_is_refused_with_a_sentence(body):
     assert caught.value.refusal.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_raise_anything_else(body):
     with suppress(BadBody):
@@ -168,7 +168,7 @@ def test_the_outline_has_every_field_that_the_classifier_reads():
     assert read <= set(_Outline.__struct_fields__)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.recursive(

@@ -109,7 +109,7 @@ PARTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(
     data=st.lists(st.one_of(st.sampled_from(PARTS), st.binary(max_size=8)), max_size=12).map(b"".join),
     seed=st.integers(0, 2**32),
@@ -376,7 +376,7 @@ def repeated_reads(draw):
     return [*reads[:again], *reads[again : again + 1] * 3, *reads[again + 1 :]]
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500)
 @given(repeated_reads())
 def test_the_same_requests_come_out_with_heads_that_are_known_and_without(reads):
     assert told(reads, learns=True) == told(reads, learns=False)

@@ -116,7 +116,7 @@ messages = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(messages, st.sampled_from((b"PING\r\n", b"PONG\r\n"))), max_size=8), st.data())
 def test_any_messages_in_any_pieces_are_heard_as_the_stock_parser_hears_them(lines, data):
     wire = b"".join(lines)
@@ -137,7 +137,7 @@ SEEDS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.sampled_from(SEEDS), st.binary(max_size=60)), st.lists(st.integers(0, 80), max_size=4))
 @example(SEEDS[1], [])
 @example(SEEDS[2], [12])

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingress.catalogue import with_prices
@@ -205,7 +205,6 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1
 ENVIRONMENTS = st.dictionaries(st.sampled_from([*ALL, "OTHER_SECRET", "TIERWISE_ADMIN_TOKEN"]), SECRETS)
 
 
-@settings(deadline=None)  # the first look into the tables takes half a second
 @given(
     servers=st.lists(
         st.builds(
