@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.support.wait import wait_until
+from tests.support.wait import PATIENCE_S, wait_until
 
 PATH = "/v1/chat/completions"
 HELLO: Mapping[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -169,13 +169,13 @@ class Crowd:
             thread.join(30)
             assert not thread.is_alive(), "a caller hangs"
 
-    def wait_for_answers(self, more: int = 50, within_s: float = 20) -> None:
+    def wait_for_answers(self, more: int = 50, within_s: float = PATIENCE_S) -> None:
         enough = len(self.answered) + more
         wait_until(
             lambda: len(self.answered) >= enough, f"{more} more requests to be answered ({self.refused})", within_s
         )
 
-    def wait_for_each(self, within_s: float = 20) -> None:
+    def wait_for_each(self, within_s: float = PATIENCE_S) -> None:
         """What is under way now has ended, for every caller, and so has one request after it."""
         enough = [ended + 2 for ended in self._ended]
         wait_until(
@@ -184,7 +184,7 @@ class Crowd:
             within_s,
         )
 
-    def be_served_for(self, seconds: float, longest_gap_s: float = 5) -> None:
+    def be_served_for(self, seconds: float, longest_gap_s: float = 10) -> None:
         """Goes on for so long, and fails as soon as nobody was answered for `longest_gap_s`."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -1,6 +1,5 @@
 """The whole router with two backends of ours behind it, and what its ledger says."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from tests.support.upstream import Upstream
 from tests.support.wait import wait_until
 from tierwise.ports import FreePorts
 
-DRAINED_WITHIN_S = 30.0
 BACKENDS = ("first-1", "second-1", "nobody-1", "third-1")
 
 
@@ -43,10 +41,10 @@ class Router:
     def rows(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         return rows(self.stack.run["database_url"], sql, *arguments)
 
-    def row(self, request_id: str, within_s: float = 5) -> dict[str, Any]:
-        """Of `tierwise.requests`; a row is there at most 2 s after its answer."""
+    def row(self, request_id: str) -> dict[str, Any]:
+        """Of `tierwise.requests`, when it is there."""
         sql = "SELECT * FROM tierwise.requests WHERE request_id = $1"
-        return wait_until(lambda: self.rows(sql, request_id), f"the row of {request_id}", within_s)[0]
+        return wait_until(lambda: self.rows(sql, request_id), f"the row of {request_id}")[0]
 
     def attempts(self, request_id: str) -> list[dict[str, Any]]:
         self.row(request_id)
@@ -64,11 +62,8 @@ class Router:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
 
-    def wait_until_it_answers(self, within_s: float = 20) -> float:
-        """How long it took."""
-        began = time.monotonic()
-        wait_until(self.answers, "the router to answer again", within_s)
-        return time.monotonic() - began
+    def wait_until_it_answers(self) -> None:
+        wait_until(self.answers, "the router to answer again")
 
     def check_books(self, answered: Sequence[str], *, every_call: bool = True) -> None:
         """Each answered request is in the ledger once, and (`every_call`) each call of a backend too."""
@@ -81,10 +76,10 @@ class Router:
             missing.difference_update(row["request_id"] for row in found)
             return not missing
 
-        wait_until(all_there, f"the ledger to have every answered request; missing: {missing}", DRAINED_WITHIN_S)
+        wait_until(all_there, f"the ledger to have every answered request; missing: {missing}")
         calls = len(self.first.requests) + len(self.second.requests)
         if every_call:
-            wait_until(lambda: self.count("attempts") >= calls, "every call to be recorded", DRAINED_WITHIN_S)
+            wait_until(lambda: self.count("attempts") >= calls, "every call to be recorded")
             assert self.count("attempts") == calls, "a call was recorded twice"
         else:
             assert self.count("attempts") <= calls

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PAUSE_S = 0.02
+# What comes true ends its wait at once, so patience costs only the test that fails; and a busy machine needs some.
+PATIENCE_S = 60.0
 
 
-def wait_until(condition: Callable[[], T], what: str, within_s: float = 30.0) -> T:
+def wait_until(condition: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T:
     """The first truthy answer of `condition`; fails with `what` when none came in time."""
     deadline = time.monotonic() + within_s
     while True:
@@ -20,7 +22,7 @@ def wait_until(condition: Callable[[], T], what: str, within_s: float = 30.0) ->
         time.sleep(PAUSE_S)
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], what: str, within_s: float = 30.0) -> T:
+async def eventually(condition: Callable[[], T | Awaitable[T]], what: str, within_s: float = PATIENCE_S) -> T:
     """The same for tests that have a loop, which goes on running meanwhile."""
     deadline = time.monotonic() + within_s
     while True:

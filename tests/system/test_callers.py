@@ -4,16 +4,18 @@ import hashlib
 import json
 import re
 import socket
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.caller import Caller, chat, data, texts
 from tests.support.upstream import Gate, answer, gated, refuse, stalled, stream
-from tests.support.wait import wait_until
+from tests.support.wait import PATIENCE_S, wait_until
 
 COMMENT = re.compile(r": tierwise cost_usd=(\d+\.\d+|\d+) saved_usd=(-?\d+\.\d+|-?\d+)")
 MIB = 1024 * 1024
+LEAVING = 20
 
 
 # Streams ----------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ def test_a_caller_that_hangs_up_on_a_plain_answer_cancels_it_upstream(router):
         caller.send()
         wait_until(lambda: router.first.requests, "the request to reach the backend")
         caller.hang_up()
-    assert router.first.requests[0].was_cut.wait(5)
+    assert router.first.requests[0].was_cut.wait(PATIENCE_S)
     row = only_row_with(router, 499)
     assert (row["backend"], row["attempts"]) == ("first-1", 1)
     assert row["usage_source"] == "unknown", "the backend may bill for it, and nobody said how much"
@@ -118,7 +120,7 @@ def test_a_caller_that_hangs_up_on_a_stream_cancels_it_upstream_and_pays_for_wha
         request_id = caller.head().headers["x-tierwise-request-id"]
         assert texts([caller.event(), caller.event(), caller.event()]) == "one two "
         caller.hang_up()
-    assert router.first.requests[0].was_cut.wait(5)
+    assert router.first.requests[0].was_cut.wait(PATIENCE_S)
     row = router.row(request_id)
     assert row["status"] == 499
     assert row["usage_source"] == "counted"
@@ -139,17 +141,23 @@ def test_a_caller_that_has_read_all_and_leaves_is_no_hang_up(router):
     assert (row["status"], row["usage_source"], row["output_tokens"]) == (200, "reported", 3)
 
 
-def test_a_caller_that_leaves_before_its_plan_is_made_costs_nothing(router):
-    """Request and end of the connection in one segment."""
-    for _ in range(20):
+def test_callers_that_leave_before_their_plan_is_made_cost_nothing_that_goes_on(router):
+    """Request and end of the connection at once. Whatever was begun for one of them is ended."""
+
+    async def for_who_stays(request):
+        await (answer() if request.json.get("user") == "stays" else stalled())(request)
+
+    router.first.always(for_who_stays)
+    before = ended(router)
+    for _ in range(LEAVING):
         with router.caller() as caller:
             caller.send()
             caller.hang_up()
-    router.first.always(answer())
-    assert router.ask().status == 200
-    began = [request for request in router.first.requests if not request.was_answered.is_set()]
-    for request in began:
-        assert request.was_cut.wait(5)
+    wait_until(lambda: ended(router) == before + LEAVING, "each one's leaving to be noticed")
+    assert router.ask(chat(user="stays")).status == 200  # behind all of them: none can be begun any more
+    began = [request for request in router.first.requests if request.json.get("user") != "stays"]
+    wait_until(lambda: all(request.was_cut.is_set() for request in began), "all that was begun to be ended")
+    assert not router.second.requests
 
 
 # Size -------------------------------------------------------------------------------------------------------
@@ -199,12 +207,12 @@ def test_a_large_answer_and_the_small_one_after_it_share_a_connection(router):
 
 def test_a_deadline_that_passes_is_a_504_that_no_sdk_repeats(router):
     router.first.script(stalled())
-    answered = router.ask(chat(model="first-1"), tierwise_deadline_ms="300")
+    answered = router.ask(chat(model="first-1"), tierwise_deadline_ms="2000")
     assert answered.status == 504
     assert answered.error["code"] == "deadline_exceeded"
     assert answered.headers["x-should-retry"] == "false"
-    assert answered.took_s < 0.3 + 1.5
-    assert router.first.requests[0].was_cut.wait(5)
+    assert 2 <= answered.took_s < 30
+    assert router.first.requests[0].was_cut.wait(PATIENCE_S)
     assert not router.second.requests
     row = router.row(answered.request_id)
     assert row["status"] == 504
@@ -213,16 +221,16 @@ def test_a_deadline_that_passes_is_a_504_that_no_sdk_repeats(router):
 
 def test_a_backend_that_hangs_leaves_the_next_one_a_part_of_the_callers_own_deadline(router):
     router.first.script(stalled())
-    answered = router.ask(tierwise_deadline_ms="3000")
+    answered = router.ask(tierwise_deadline_ms="12000")
     assert (answered.status, answered.headers["x-tierwise-backend"]) == (200, "second-1")
-    assert router.first.requests[0].was_cut.wait(5)
+    assert router.first.requests[0].was_cut.wait(PATIENCE_S)
     assert [attempt["outcome"] for attempt in router.attempts(answered.request_id)] == ["failed", "answered"]
 
 
 def test_a_deadline_that_passes_within_a_stream_ends_it_with_an_error_event(router):
     router.first.script(stream(["one "], ends="stall"))
     with router.caller() as caller:
-        caller.send(chat(stream=True), tierwise_deadline_ms="500")
+        caller.send(chat(stream=True), tierwise_deadline_ms="4000")
         head = caller.head()
         events = caller.events()
     assert texts(events[:2]) == "one "
@@ -230,7 +238,7 @@ def test_a_deadline_that_passes_within_a_stream_ends_it_with_an_error_event(rout
     assert error["code"] == "deadline_exceeded"
     assert error["request_id"] == head.headers["x-tierwise-request-id"]
     assert "data: [DONE]" not in events
-    assert router.first.requests[0].was_cut.wait(5)
+    assert router.first.requests[0].was_cut.wait(PATIENCE_S)
     assert router.row(error["request_id"])["status"] == 504
 
 
@@ -252,6 +260,14 @@ def test_pipelined_requests_are_answered_in_their_order(router):
 
 
 # ------------------------------------------------------------------------------------------------------------
+
+
+def ended(router):
+    """How many requests ingress is done with, however."""
+    with urllib.request.urlopen(f"{router.stack.ops_url('ingress')}/metrics", timeout=30) as told:
+        return sum(
+            int(float(n)) for n in re.findall(r"^tierwise_requests_total\{.*\} (\S+)$", told.read().decode(), re.M)
+        )
 
 
 def only_row_with(router, status):

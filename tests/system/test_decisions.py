@@ -168,7 +168,7 @@ def test_a_served_request_is_told_with_its_attempts_and_its_cost(stack, mates):
     mates[0].script(refuse(500))
     served = ask(stack.url, chat(model="gpt-4o", max_tokens=50), tierwise_service="billing")
     url = f"{stack.url}/api/requests/{served.request_id}"
-    wait_until(lambda: get(url)[0] == 200, "its row", 5)
+    wait_until(lambda: get(url)[0] == 200, "its row")
     told = get(url)[1]
     assert (told["service"], told["backend"], told["status"]) == ("billing", "mate-2", 200)
     assert told["reason"] == served.headers["x-tierwise-reason"].split(",")

@@ -15,6 +15,7 @@ from tests.support.router import Router
 from tests.support.stack import Stack
 from tests.support.upstream import MODEL, answer, raw, refuse, stalled, stream
 
+GREEDY = {"temperature": 0, "seed": 1}  # a model that is asked twice says the same
 HELLO = [{"role": "user", "content": "Say hello in one short sentence."}]
 PERSON = {
     "name": "person",
@@ -55,7 +56,7 @@ def client(demo: Stack) -> Iterator[OpenAI]:
 
 
 def test_a_chat_is_answered_by_a_real_model(client):
-    response = client.chat.completions.with_raw_response.create(model="auto", messages=HELLO, max_tokens=12)
+    response = client.chat.completions.with_raw_response.create(model="auto", messages=HELLO, max_tokens=12, **GREEDY)
     completion = response.parse()
     assert completion.object == "chat.completion"
     assert completion.choices[0].message.role == "assistant"
@@ -70,7 +71,9 @@ def test_a_chat_is_answered_by_a_real_model(client):
 
 def test_the_tiers_have_models_of_their_own(client):
     for tier in ("small", "large"):
-        response = client.chat.completions.with_raw_response.create(model=f"{tier}-1", messages=HELLO, max_tokens=2)
+        response = client.chat.completions.with_raw_response.create(
+            model=f"{tier}-1", messages=HELLO, max_tokens=2, **GREEDY
+        )
         assert response.headers["x-tierwise-tier"] == tier
         assert response.headers["x-tierwise-reason"] == "pin"
 
@@ -78,7 +81,9 @@ def test_the_tiers_have_models_of_their_own(client):
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_stream_has_usage_in_its_last_chunk_where_it_was_asked_for_and_nowhere_else(client, wanted):
     options = {"stream_options": {"include_usage": True}} if wanted else {}
-    chunks = list(client.chat.completions.create(model="auto", messages=HELLO, max_tokens=8, stream=True, **options))
+    chunks = list(
+        client.chat.completions.create(model="auto", messages=HELLO, max_tokens=8, stream=True, **options, **GREEDY)
+    )
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     *others, last = chunks
     assert not any(chunk.usage for chunk in others)
@@ -96,7 +101,8 @@ def test_a_json_schema_is_kept_to(client):
         model="auto",
         messages=[{"role": "user", "content": "Extract as JSON: Ann lives in 10115 and is a member."}],
         response_format={"type": "json_schema", "json_schema": PERSON},
-        max_tokens=100,
+        max_tokens=200,
+        **GREEDY,
     )
     person = json.loads(completion.choices[0].message.content or "")
     assert set(person) == {"name", "zip", "member"}
@@ -112,6 +118,7 @@ def test_a_request_with_tools_is_answered_in_their_shape(client):
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],
         max_tokens=40,
+        **GREEDY,
     )
     [choice] = completion.choices
     assert choice.finish_reason in {"stop", "length", "tool_calls"}
@@ -132,7 +139,7 @@ def test_the_models_are_listed(client):
 @pytest.fixture
 def eager(router: Router) -> Iterator[OpenAI]:
     """As it is by default: it tries twice more where it may."""
-    with OpenAI(base_url=f"{router.url}/v1", api_key="none", timeout=20) as client:
+    with OpenAI(base_url=f"{router.url}/v1", api_key="none", timeout=60) as client:
         yield client
 
 
@@ -194,7 +201,7 @@ def test_a_deadline_that_passed_is_not_paid_again(router, eager):
         eager.chat.completions.create(
             model="first-1",  # with another candidate, that one would answer
             messages=HELLO,
-            extra_headers={"X-Tierwise-Deadline-Ms": "200"},
+            extra_headers={"X-Tierwise-Deadline-Ms": "2000"},
         )
     assert caught.value.status_code == 504
     assert caught.value.code == "deadline_exceeded"
