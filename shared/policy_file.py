@@ -87,6 +87,17 @@ class Lines:
         return line
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's readers of dates, numbers and truth values fail as they happen to; here each has its place."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's own
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            what = f"what stands here is no {node.tag.rpartition(':')[2]}; put it into quotes if it is text"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
+
 def _parse(content: bytes, name: str) -> tuple[yaml.Node | None, Any, list[Repeated]]:
     """What stands in the file, as nodes and as values, and the keys that stand there twice.
 
@@ -94,7 +105,7 @@ def _parse(content: bytes, name: str) -> tuple[yaml.Node | None, Any, list[Repea
     """
     try:
         text = content.decode("utf-8-sig")
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
             repeated = list(_repeated(node))  # before `<<` is merged: what it brings may be said again
@@ -112,8 +123,6 @@ def _parse(content: bytes, name: str) -> tuple[yaml.Node | None, Any, list[Repea
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         why = f"{name}:{line}: is not text in UTF-8; save it as such"
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that none is
-        why = f"{name}: is not YAML: {error}"
     except RecursionError:
         why = f"{name}: is nested too deeply"
     raise PolicyFault([why])
