@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from shared.contracts import CREDENTIAL_HEADERS, MOST_RULED_HEADERS
@@ -95,17 +96,26 @@ def _address(backend: Backend) -> Iterator[str]:
             yield f"is needed for provider {backend.provider}, for example http://127.0.0.1:8001/v1"
     elif backend.base_url == UNREADABLE:
         return
-    elif not NAME.search(backend.url) and not backend.url.startswith(("http://", "https://")):
+    elif NAME.search(backend.url):
+        pass  # what it is, is known where the backend is called
+    elif not backend.url.startswith(("http://", "https://")):
         yield "must start with http:// or https://"
+    elif not _can_be_called(backend.url):
+        yield "is no address that can be called; write it as http://127.0.0.1:8001/v1: host, port and path, no more"
     userinfo = _USERINFO.search(backend.base_url)
     if userinfo and without_names(userinfo.group(1)).replace(":", ""):
         yield "holds a user or a password; write ${NAME} in their place and export NAME=…"
 
 
+def _can_be_called(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not parts.query and not parts.fragment and " " not in url
+    except ValueError:  # a port that is none, half a bracket
+        return False
+
+
 def _aliases(policy: Policy) -> Iterator[Told]:
-    for alias in policy.aliases:
-        if not alias.isprintable():
-            yield ("aliases", alias), "holds a character that cannot be seen, and no model is called so"
     known = {*AUTO_NAMES, *policy.tiers}
     for backend in policy.backends:
         known |= {backend.name, backend.model, *backend.lora_adapters}

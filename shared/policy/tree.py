@@ -35,6 +35,7 @@ from shared.policy.sections import SECRET_KEYS, Policy
 LARGEST_NUMBER: Final = 2**53  # more is no longer exact in everybody's JSON
 _SHORTEST_SECRET: Final = 6  # a shorter value from the environment is a number or a word, and in every sentence
 _LONGEST_SHOWN: Final = 64
+_NOT_SEEN: Final = "holds a line break or another character that cannot be seen"
 
 
 def from_tree(tree: Any, environment: Mapping[str, str], *, with_secrets: bool = False) -> Policy:
@@ -101,8 +102,7 @@ class _Reading:
             return self._one_of(node, kind, path)
         if isinstance(kind, StrType):
             if isinstance(node, str):
-                what = "holds a line break or another character that cannot be seen"
-                return node if node.isprintable() else self._fault(path, what, kind)
+                return node if node.isprintable() else self._fault(path, _NOT_SEEN, kind)
             quotes = "" if node is None or isinstance(node, dict | list) else "; put it into quotes"
             return self._fault(path, f"must be text, not {_kind(node)}{quotes}", kind)
         if isinstance(kind, BoolType):
@@ -139,6 +139,8 @@ class _Reading:
             below = (*path, _as_key(key))
             if not isinstance(key, str):
                 self._fault(below, f"must be text, not {_kind(key)}; put it into quotes")
+            elif not key.isprintable():
+                self._fault(below, _NOT_SEEN)
             elif isinstance(names := _bare(kind.key_type), LiteralType) and key not in names.values:
                 self._one_of(key, names, below)
             else:

@@ -20,7 +20,7 @@ def test_what_may_be_a_secret_is_shown_by_its_name_or_as_set():
             "tiers": ["small"],
             "backends": [
                 backend("named", base_url="http://${HOST}/v1", api_key="${KEY}"),
-                backend("written", base_url="http://10.0.0.7/v1?token=sk-secret", api_key="sk-secret"),
+                backend("written", base_url="http://10.0.0.7/sk-secret/v1", api_key="sk-secret"),
                 backend("whole", base_url="${URL}", api_key="Bearer ${KEY}"),
             ],
         },
