@@ -1,6 +1,9 @@
 """The command line. Each command is a few lines here, and a module of its own."""
 
+import errno
 import importlib.metadata
+import os
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +26,22 @@ class Form(StrEnum):
 
 
 def main() -> None:
-    app()
+    _open_what_is_closed()
+    try:
+        app()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # that nobody reads on (`| head`) Typer has seen to
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes there
+        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _open_what_is_closed() -> None:
+    """Who starts us may have closed stdin or stdout (`<&-`), and then they are None here."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  Typer hands it over so

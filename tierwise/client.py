@@ -39,11 +39,14 @@ def get(path: str, parameters: Mapping[str, str], environment: Mapping[str, str]
         answer = httpx.get(
             url + path, params=dict(parameters), headers=headers, timeout=WITHIN_S, trust_env=not is_here
         )
-        told = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NoAnswer(
             f"no answer from {url}: {error}; is `tierwise up` running? TIERWISE_URL names another"
         ) from None
+    except UnicodeEncodeError:  # an argument or a variable that is no UTF-8
+        raise NoAnswer("what was asked for is not text in UTF-8, so it can be sent to nobody") from None
+    try:
+        told = answer.json()
     except ValueError:
         raise NoAnswer(f"{url}{path} answered {answer.status_code} without JSON: is it a Tierwise?") from None
     if answer.status_code != httpx.codes.OK:

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
 from services.classifier import core, features
 from services.classifier.book import Book, compile_policy
 from services.classifier.explain import Explanation, explain
+from services.ingress import errors
 from services.ingress.catalogue import with_prices
 from services.ingress.head import BadBody, cut
 from shared import policy_file
@@ -39,22 +40,28 @@ _RECEIVED: Final = RequestReceived("req_explained", 0, "chat", "", "", 600_000, 
 def run(source: Path, config: Path | None, *, jsonl: bool) -> int:
     """The exit code: 1 where something could not be decided, 2 where there is nothing to decide by."""
     try:
-        book = read_book(config, os.environ, Path.cwd())
+        rules = read_rules(config, os.environ, Path.cwd())
     except (Misused, PolicyFault) as fault:
         print(fault, file=sys.stderr)
         return 2
     try:
         with _opened(source) as file:
-            return _each_line(file, book) if jsonl else _one(file.read(), book)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes there
-        return 1
-    except OSError as error:
-        print(f"{source}: cannot be read: {error.strerror}", file=sys.stderr)
+            return _each_line(file, rules) if jsonl else _one(file, rules)
+    except _Unreadable as error:
+        print(f"{source}: cannot be read: {error}", file=sys.stderr)
         return 2
 
 
-def read_book(config: Path | None, environment: Mapping[str, str], folder: Path) -> Book:
+class Rules(NamedTuple):
+    book: Book
+    largest: int  # bytes of a body
+
+
+class _Unreadable(Exception):
+    """What is to be explained."""
+
+
+def read_rules(config: Path | None, environment: Mapping[str, str], folder: Path) -> Rules:
     """By the config that is named, else the environment's, else ./tierwise.yaml. Raises Misused, PolicyFault."""
     path = choose_config(config, environment, folder, demo=None).config
     if path is None:
@@ -62,14 +69,17 @@ def read_book(config: Path | None, environment: Mapping[str, str], folder: Path)
             "there is no config to decide by: name one with --config FILE, or let `tierwise init` write one"
         )
     policy = policy_file.read(path, environment).policy
-    book = compile_policy(with_prices(policy), 0)
+    rules = Rules(compile_policy(with_prices(policy), 0), policy.server.max_body_bytes)
     for _ in range(WARM_UP):
-        decided(_HELLO, book)
-    return book
+        decided(_HELLO, rules)
+    return rules
 
 
-def decided(body: bytes, book: Book) -> Explanation | Refusal:
-    """As the classifier would, on this machine; a body that is no chat request is refused."""
+def decided(body: bytes, rules: Rules) -> Explanation | Refusal:
+    """As door and classifier would, on this machine; a body that is no chat request is refused."""
+    if len(body) > rules.largest:
+        return errors.too_large(rules.largest)
+    book = rules.book
     received = msgspec.structs.replace(_RECEIVED, body_bytes=len(body))
     try:
         inline = cut(body) if len(body) > MAX_INLINE_BYTES else body
@@ -83,11 +93,20 @@ def decided(body: bytes, book: Book) -> Explanation | Refusal:
 
 
 def _opened(source: Path) -> BinaryIO:
-    return sys.stdin.buffer if str(source) == "-" else source.open("rb")
+    if str(source) == "-":
+        return sys.stdin.buffer
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise _Unreadable(error.strerror) from None
 
 
-def _one(body: bytes, book: Book) -> int:
-    told = decided(body, book)
+def _one(file: BinaryIO, rules: Rules) -> int:
+    try:
+        body = file.read(rules.largest + 1)
+    except OSError as error:
+        raise _Unreadable(error.strerror) from None
+    told = decided(body, rules)
     if isinstance(told, Refusal):
         print(told.message, file=sys.stderr)
         return 1
@@ -98,11 +117,11 @@ def _one(body: bytes, book: Book) -> int:
     return 0
 
 
-def _each_line(file: BinaryIO, book: Book) -> int:
+def _each_line(file: BinaryIO, rules: Rules) -> int:
     """In order, each written as it is decided, so that a file of any length passes through."""
     failed = False
     for number, line in _lines(file):
-        told = decided(line, book)
+        told = decided(line, rules)
         if isinstance(told, Refusal):
             failed = True
             error = {"message": told.message, "code": told.code, "param": told.param or None, "line": number}
@@ -115,9 +134,12 @@ def _each_line(file: BinaryIO, book: Book) -> int:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            yield number, line
+    try:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line.rstrip(b"\r\n")
+    except OSError as error:
+        raise _Unreadable(error.strerror) from None
 
 
 # For people -------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ COLUMNS = (
     "day", "service", "entry", "tier", "backend", "requests", "input_tokens", "output_tokens", "amount_nano_usd",
     "amount_usd",
 )  # fmt: skip
+WIDEST = 1000  # characters
 
 
 class Line(NamedTuple):
@@ -51,7 +52,8 @@ def run(day: str, service: str, form: str) -> int:
     elif form == "csv":
         write_csv(told, sys.stdout)
     else:
-        Console().print(table(told))
+        # In a pipe no line is cut for a terminal's sake.
+        Console(width=None if sys.stdout.isatty() else WIDEST).print(table(told))
     return 0
 
 
@@ -85,9 +87,9 @@ def write_csv(told: dict[str, Any], out: TextIO) -> None:
 def table(told: dict[str, Any]) -> Table:
     shown = Table(title=f"Statement of {told['first']}", title_justify="left", caption_justify="left")
     for name in ("service", "entry", "tier", "backend"):
-        shown.add_column(name)
+        shown.add_column(name, overflow="fold")
     for name in ("requests", "tokens in", "tokens out", "USD"):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)  # where there is little room, names give way
     for line in lines(told):
         is_first, is_sum = line.entry == "opening", line.counts is None
         if line.entry in {"cache_saved", "batch_saved"} and not line.nano_usd:

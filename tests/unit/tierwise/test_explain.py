@@ -83,6 +83,36 @@ def test_what_is_wrong_is_a_sentence_on_stderr(folder, arguments, said, code, to
     assert "Traceback" not in done.stderr
 
 
+def test_a_body_that_the_door_would_not_take_is_not_explained(folder):
+    (folder / "tierwise.yaml").write_text(f"{CONFIG}server: {{max_body_bytes: {len(EXTRACT)}}}\n")
+    assert explain(folder, said=EXTRACT).returncode == 0
+    done = explain(folder, said=f"{EXTRACT} ")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "larger than" in done.stderr
+    fits, too_large = explain(folder, "--jsonl", said=f"{EXTRACT}\n{EXTRACT} \n").stdout.splitlines()
+    assert json.loads(fits)["tier"] == "small"
+    assert json.loads(too_large)["error"]["code"] == "request_too_large"
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "told"),
+    [
+        ("<&-", 1, "The body is empty"),
+        (">&-", 0, ""),
+        ("> /dev/full", 1, "the output cannot be written: No space left on device"),
+        ("--jsonl > /dev/full", 1, "the output cannot be written: No space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(folder, redirected, code, told):
+    (folder / "request.json").write_text(EXTRACT)
+    source = "" if "<" in redirected else "request.json"
+    line = f"{Path(sys.executable).parent / 'tierwise'} explain {source} {redirected}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == code
+    assert done.stderr.count("\n") == bool(told)
+    assert told in done.stderr
+
+
 def shown(folder, said):
     """What a terminal gets."""
     command = [str(Path(sys.executable).parent / "tierwise"), "explain"]

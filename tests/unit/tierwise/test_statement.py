@@ -62,6 +62,15 @@ def test_as_a_table_a_service_s_name_is_no_markup_and_nothing_saved_is_left_out(
     assert "spent 0.000000060 USD" in shown.replace("\n", " ")
 
 
+def test_however_narrow_the_terminal_no_amount_is_cut():
+    out = io.StringIO()
+    Console(file=out, width=80).print(statement.table(TOLD))
+    shown = out.getvalue()
+    assert max(map(len, shown.splitlines())) <= 80
+    for whole in ("0.000000040", "0.000000065", "1,200", "88,000", "20,160"):
+        assert whole in shown
+
+
 @pytest.mark.parametrize(
     ("environment", "run", "url"),
     [
@@ -84,3 +93,9 @@ def test_where_nobody_listens_a_sentence_says_so(capsys, monkeypatch):
     said = capsys.readouterr()
     assert said.out == ""
     assert "is `tierwise up` running?" in said.err
+
+
+def test_a_service_that_is_no_text_is_a_sentence(capsys, monkeypatch):
+    monkeypatch.setenv("TIERWISE_URL", "http://127.0.0.1:1")
+    assert statement.run("2026-11-26", "\udcff", "json") == 1
+    assert "not text in UTF-8" in capsys.readouterr().err
