@@ -58,15 +58,17 @@ class HotService:
         self.readiness.done("nats")
         return bus
 
-    def follow_policy(self, on_policy: Callable[[Policy, int], None]) -> PolicyWatch:
-        """Calls it with the policy in force and its version, and with every later one."""
+    def follow_policy(self, on_policy: Callable[[Policy, int], None], *, with_earlier: bool = False) -> PolicyWatch:
+        """Calls it with the policy in force and its version, and with every later one; `with_earlier`: and first with
+        the one before.
+        """
 
         def heard(policy: Policy, version: int) -> None:
             on_policy(policy, version)
             self.readiness.done("policy")
             self._has_policy.set()
 
-        watch = PolicyWatch(self.bus, heard)
+        watch = PolicyWatch(self.bus, heard, with_earlier=with_earlier)
         self.beside(watch.follow())
         return watch
 

@@ -36,11 +36,15 @@ class Bus(Protocol):
 
 
 class PolicyWatch:
-    """Calls `on_policy(policy, version)` for the policy that stands in KV and for every later one."""
+    """Calls `on_policy(policy, version)` for the policy that stands in KV and for every later one.
 
-    def __init__(self, bus: Bus, on_policy: Callable[[Policy, int], None]) -> None:
+    `with_earlier`: at first also for the one before it, as far as KV still has it.
+    """
+
+    def __init__(self, bus: Bus, on_policy: Callable[[Policy, int], None], *, with_earlier: bool = False) -> None:
         self._bus = bus
         self._on_policy = on_policy
+        self._with_earlier = with_earlier
         self._version = 0
         self.since: datetime | None = None  # when the version was put into KV, by NATS' clock
 
@@ -59,7 +63,7 @@ class PolicyWatch:
 
     async def _watch_until_it_fails(self, js: JetStreamContext) -> None:
         bucket = await ensure_bucket(js, POLICY)
-        watcher = await bucket.watch(CURRENT)
+        watcher = await bucket.watch(CURRENT, include_history=self._with_earlier and not self._version)
         try:
             while True:
                 try:

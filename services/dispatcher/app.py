@@ -51,7 +51,8 @@ async def serve() -> None:
             for fault in backends.faults:
                 service.log.warning("a backend cannot be called", fault=fault, policy_version=version)
 
-        service.follow_policy(on_policy)
+        # Plans of the version before may be under way when this begins.
+        service.follow_policy(on_policy, with_earlier=True)
         await service.unless_stopped(_usage_stream(bus, service.log))
         service.readiness.done("usage-stream")
         await service.first_policy()

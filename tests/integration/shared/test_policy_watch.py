@@ -46,6 +46,9 @@ async def test_a_policy_is_followed_across_restarts_and_a_lost_bucket():
                 await eventually(lambda: broker.client and bus.connected, "both connections")
                 await put(broker, policy("second"))
                 await eventually(lambda: by_broker == by_bus == ["first", "second"], "the policy", within_s=5)
+                async with following(bus) as late, following(bus, with_earlier=True) as late_and_wise:
+                    await eventually(lambda: late == ["second"], "the policy in force")
+                    await eventually(lambda: late_and_wise == ["first", "second"], "the one before it too")
                 await put(broker, b"a later version's")
                 await put(broker, policy("third"))
                 await eventually(lambda: by_broker[2:] == by_bus[2:] == ["third"], "the readable one", within_s=5)
@@ -58,10 +61,10 @@ async def test_a_policy_is_followed_across_restarts_and_a_lost_bucket():
 
 
 @asynccontextmanager
-async def following(bus):
+async def following(bus, **how):
     """The first tier of each policy that was heard of."""
     heard = []
-    task = asyncio.create_task(PolicyWatch(bus, lambda policy, _: heard.append(policy.tiers[0])).follow())
+    task = asyncio.create_task(PolicyWatch(bus, lambda policy, _: heard.append(policy.tiers[0]), **how).follow())
     try:
         yield heard
         assert not task.done(), task.exception()
