@@ -80,9 +80,9 @@ class Account:
         paid = last.cost_nano_usd if len(attempts) == 1 else sum([attempt.cost_nano_usd for attempt in attempts])
         return RequestUsage(
             plan.request_id, plan.send, plan.received_at_us, plan.service, plan.priority, plan.category,
-            target.tier, target.name, target.model, ",".join(reasons), "bypass" if "bypass" in plan.cache else "miss",
-            status, last.input_tokens, last.cached_input_tokens, last.output_tokens, last.usage_source,
-            latency_ms, first_token_ms, paid, self._baseline(last),
+            target.tier, target.name, plan.model or target.model, ",".join(reasons),
+            "bypass" if "bypass" in plan.cache else "miss", status, last.input_tokens, last.cached_input_tokens,
+            last.output_tokens, last.usage_source, latency_ms, first_token_ms, paid, self._baseline(last),
             plan.policy_version, plan.lease_id, plan.reserved_nano_usd, plan.features, tuple(attempts),
         )  # fmt: skip
 

@@ -276,7 +276,7 @@ def test_a_lora_adapters_name_is_what_the_backend_is_asked_for(world, tower):
     world.begin(model="sdr")
     assert msgspec.json.decode(world.cheap.body)["model"] == "sdr"
     world.cheap.answer(200, b"{}")
-    assert answered(tower)[0].model == "sdr"
+    assert answered(tower)[0].model == tower.records[0].model == "sdr"
 
 
 def test_a_stream_waits_for_credit_and_then_goes_on(world, tower):
