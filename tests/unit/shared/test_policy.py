@@ -194,7 +194,6 @@ def dear(name, tier, usd):
         (two(budgets={"a": {"daily_usd": 1, "on_exhausted": "stop"}}), "budgets.a.on_exhausted", "downgrade, reject"),
         (two(budgets={"a\n": {"daily_usd": 1}}), "budgets.'a", "cannot be seen"),
         (two(budgets={"\0": {"daily_usd": 1}}), "budgets.'\\x00'", "cannot be seen"),
-        (two(budgets={"ä": {"daily_usd": 1}}), "budgets.ä", "printable ASCII"),
         (two(rate_limits={"\0": {"requests_per_second": 1, "burst": 1}}), "rate_limits.'\\x00'", "cannot be seen"),
         (two(aliases={"a": "b", "b": "a"}), "aliases.a", "a → b → a"),
         (two(aliases={"a": "b", "b": "auto"}), "aliases.a", "name what it leads to: 'auto'"),
