@@ -228,14 +228,17 @@ class Handlers:
             self._pay(held)
 
     def _less_of_it(self, held: _Held) -> RequestPlanned:
-        """Its answer may be as long as the budget allows, so it would take all of it: others come too."""
+        """Its answer may be as long as the budget allows, so it would take all of it: others come too. Who answers is
+        not to change by that.
+        """
         purse = self._purser.grants.get(held.plan.service)
         if purse is None:
             return held.plan
+        chosen = held.plan.candidates[0], held.plan.reasons
         for share in SHARES:
             smaller = msgspec.structs.replace(purse, available_nano_usd=purse.available_nano_usd // share)
             plan = self._decide_with(held, smaller)
-            if isinstance(plan, RequestPlanned) and BUDGET_DOWNGRADE not in plan.reasons:
+            if isinstance(plan, RequestPlanned) and (plan.candidates[0], plan.reasons) == chosen:
                 return plan
         return held.plan
 

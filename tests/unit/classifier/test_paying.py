@@ -30,6 +30,7 @@ ID = "req_0123456789ab0000002a"
 NOON_US = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1e6)
 NANO = 1_000_000_000
 PRICES = {"small-1": ("small", 1), "large-1": ("large", 100), "large-2": ("large", 200)}
+WINDOWS = dict.fromkeys(PRICES, 100_000)
 # "Prove it." is 7 tokens or so; 100 of an answer at 200 dollars a million are 20 thousandths of a dollar.
 WORST = 20_000_000
 
@@ -65,7 +66,7 @@ class Classifier:
                 "base_url": "http://x",
                 "model": name,
                 "price": {"input_per_1m": 0, "output_per_1m": price},
-                "context_window": 100_000,
+                "context_window": WINDOWS[name],
             }
             for name, (tier, price) in PRICES.items()
         ]
@@ -280,6 +281,14 @@ def test_a_plan_without_a_cap_does_not_take_most_of_the_budget():
     assert wish.need == LARGEST_CAP * 100_000
     one.grant(wish.need)
     assert (one.plan.output_cap, one.plan.reserved_nano_usd) == (LARGEST_CAP, wish.need)
+
+
+def test_it_rather_takes_more_of_it_than_go_to_a_dearer_backend_whose_answers_are_shorter(monkeypatch):
+    monkeypatch.setitem(WINDOWS, "large-2", 2_000)
+    one = Classifier(daily_usd=5)
+    one.ask(max_tokens=0)
+    one.grant(LARGEST_CAP * 100_000)
+    assert one.plan.candidates[0] == "large-1"
 
 
 def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others(monkeypatch, caplog):
