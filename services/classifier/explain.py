@@ -13,7 +13,7 @@ from services.classifier.core import Decision, Excluded, Refused
 from services.classifier.features import ChatRequest
 from services.classifier.listed import Listed, usual_output
 from services.classifier.measured import Measured, measure
-from services.classifier.outlook import CLEAR, Outlook
+from services.classifier.outlook import CLEAR, Outlook, Purse
 from shared.contracts import PlanRefused, Refusal, RequestReceived
 from shared.money import decimal_usd
 from shared.prices import cost
@@ -78,9 +78,17 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(
-    received: RequestReceived, chat: ChatRequest, book: Book, outlook: Outlook = CLEAR, *, decided_in_us: float
+    received: RequestReceived,
+    chat: ChatRequest,
+    book: Book,
+    outlook: Outlook = CLEAR,
+    *,
+    decided_in_us: float,
+    purse: Purse | None = None,
 ) -> Explanation:
-    """What `decide` makes of the same arguments, with all that it does not say."""
+    """What `decide` makes of the same arguments, with all that it does not say. `purse` is what the service's budget
+    allows, where the outlook has only a share of it.
+    """
     plan = core.decide(received, chat, book, outlook)
     refusal = plan.refusal if isinstance(plan, PlanRefused) else None
     took = round(decided_in_us, 1)
@@ -107,7 +115,7 @@ def explain(
             _usual_usd(chosen[0], measured) if chosen else None,
             _usual_usd(book.baseline, measured),
         ),
-        _budget(measured, decision, outlook),
+        _budget(measured, decision, purse or outlook.purses.get(measured.service)),
         book.version,
         took,
         measured.priority,
@@ -126,8 +134,7 @@ def _usual_usd(one: Listed, measured: Measured) -> str:
     return decimal_usd(cost(one.price, measured.input_tokens, 0, usual_output(measured)))
 
 
-def _budget(measured: Measured, decision: Decision | Refused, outlook: Outlook) -> BudgetState:
-    purse = outlook.purses.get(measured.service)
+def _budget(measured: Measured, decision: Decision | Refused, purse: Purse | None) -> BudgetState:
     reserved = None
     if isinstance(decision, Decision):
         reserved = decimal_usd(0 if decision.is_floored else decision.reserved_nano_usd)

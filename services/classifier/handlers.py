@@ -175,7 +175,7 @@ class Handlers:
     def _pay(self, held: _Held) -> None:
         """Off to a dispatcher, once its service's budget covers it."""
         if held.plan.output_cap and not held.refused:
-            held.plan = self._less_of_it(held)
+            held.plan, _ = self._less_of_it(held)
         plan = held.plan
         price = held.book.backends[plan.candidates[0]].price
         if self._purser.reserve(plan, price):
@@ -227,20 +227,20 @@ class Handlers:
             held.refused = True
             self._pay(held)
 
-    def _less_of_it(self, held: _Held) -> RequestPlanned:
+    def _less_of_it(self, held: _Held) -> tuple[RequestPlanned, Purse | None]:
         """Its answer may be as long as the budget allows, so it would take all of it: others come too. Who answers is
-        not to change by that.
+        not to change by that. The plan, and the share of the purse by which it was decided.
         """
         purse = self._purser.grants.get(held.plan.service)
         if purse is None:
-            return held.plan
+            return held.plan, None
         chosen = held.plan.candidates[0], held.plan.reasons
         for share in SHARES:
             smaller = msgspec.structs.replace(purse, available_nano_usd=purse.available_nano_usd // share)
             plan = self._decide_with(held, smaller)
             if isinstance(plan, RequestPlanned) and (plan.candidates[0], plan.reasons) == chosen:
-                return plan
-        return held.plan
+                return plan, smaller
+        return held.plan, purse
 
     def _decide_with(self, held: _Held, purse: Purse | None) -> RequestPlanned | PlanRefused:
         return self._decide(held.received, held.chat, held.book, held.plan.service, purse)
@@ -262,9 +262,15 @@ class Handlers:
         try:
             began = perf_counter_ns()
             chat = features.read(body, received.body_bytes)
-            core.decide(received, chat, book, outlook)
+            answer = core.decide(received, chat, book, outlook)
             decided_in_us = (perf_counter_ns() - began) / 1000
-            told = explain(received, chat, book, outlook, decided_in_us=decided_in_us)
+            purse = None
+            if isinstance(answer, RequestPlanned) and answer.output_cap:
+                purse = self._purser.grants.get(answer.service)
+                _, share = self._less_of_it(_Held(received, chat, book, body, answer))
+                if share is not None:
+                    outlook = msgspec.structs.replace(outlook, purses={answer.service: share})
+            told = explain(received, chat, book, outlook, decided_in_us=decided_in_us, purse=purse)
         except features.BadRequest as bad:
             self._bus.publish(reply, pack(Answered(bad.refusal)))
         except Exception:

@@ -12,6 +12,7 @@ from services.classifier.listed import LARGEST_CAP
 from services.classifier.metrics import Counts
 from services.classifier.purser import Purser
 from shared.contracts import (
+    ExplainRequested,
     Frame,
     Grant,
     Granted,
@@ -31,6 +32,7 @@ NOON_US = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1e6)
 NANO = 1_000_000_000
 PRICES = {"small-1": ("small", 1), "large-1": ("large", 100), "large-2": ("large", 200)}
 WINDOWS = dict.fromkeys(PRICES, 100_000)
+PROVE = b'{"model":"auto","messages":[{"role":"user","content":"Prove it."}]}'
 # "Prove it." is 7 tokens or so; 100 of an answer at 200 dollars a million are 20 thousandths of a dollar.
 WORST = 20_000_000
 
@@ -289,6 +291,19 @@ def test_it_rather_takes_more_of_it_than_go_to_a_dearer_backend_whose_answers_ar
     one.ask(max_tokens=0)
     one.grant(LARGEST_CAP * 100_000)
     assert one.plan.candidates[0] == "large-1"
+
+
+def test_who_asks_how_it_would_be_decided_is_told_of_the_same_cap():
+    """The whole of the budget would allow a longer answer than the half of it that one plan takes."""
+    one = Classifier(daily_usd=3.24)
+    one.ask(max_tokens=0)
+    one.grant(2 * NANO)
+    asked = pack(ExplainRequested(RequestReceived(ID, NOON_US, "chat", "billing", "", 60_000, len(PROVE))), PROVE)
+    one.handlers._on_explain(b"", b"inbox", asked, b"")
+    told = json.loads(unpack(one.bus.published[-1][1])[1])
+    assert 0 < one.plan.output_cap < LARGEST_CAP
+    assert told["max_tokens"] == one.plan.output_cap
+    assert told["budget"]["available_usd"] == "3.24"
 
 
 def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others(monkeypatch, caplog):
