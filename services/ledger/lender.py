@@ -22,6 +22,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 
 from services.ledger import budgets
+from services.ledger.line import Line, until_not_crossed
 from services.ledger.metrics import Metrics
 from shared.budgets import Limits
 from shared.contracts import (
@@ -33,7 +34,6 @@ from shared.contracts import (
     encode,
     pack,
 )
-from shared.database import connect
 from shared.hotbus import HotBus
 from shared.ops import Readiness
 from shared.policy import Budget, Policy
@@ -48,10 +48,8 @@ LOOK_EVERY_S: Final = 0.5  # for a new policy, and what another ledger was told
 APPLY_EVERY_S: Final = 30.0  # without a change too: days begin
 GIVE_UP_EVERY_S: Final = 5.0
 FORGET_EVERY_S: Final = 300.0
-CROSSED_AT_MOST: Final = 3
 
 _FAULTS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 log = structlog.get_logger()
 _wishes = msgspec.msgpack.Decoder(GrantRequested)
@@ -111,7 +109,7 @@ class Lender:
     # Answering ----------------------------------------------------------------------------------------------
 
     async def _answer(self, bus: HotBus) -> None:
-        line = _Line(self._database)
+        line = Line(self._database, "ledger-lender")
         try:
             while True:
                 subject, reply, payload = await self._waiting.get()
@@ -136,7 +134,7 @@ class Lender:
     async def _lend(self, connection: asyncpg.Connection, message: GrantRequested) -> Granted:
         now = time.time()
         if message.reported:
-            await _until_not_crossed(
+            await until_not_crossed(
                 connection, lambda: budgets.hear(connection, message.reported, now, self._longest_s)
             )
         # Whose budget is not known here is left out: one of us has not seen the other's policy yet.
@@ -155,7 +153,7 @@ class Lender:
             budget = _budget.decode(asked.budget) if asked.budget else None
         except msgspec.MsgspecError as error:
             return pack(Answered(Refusal(400, "invalid_budget", f"this is no budget: {error}")))
-        await _until_not_crossed(connection, lambda: budgets.set_budget(connection, asked.service, budget))
+        await until_not_crossed(connection, lambda: budgets.set_budget(connection, asked.service, budget))
         words = await self._apply(connection)
         with suppress(NatsError, OSError):  # whoever looks next tells the others
             await _tell(bus, words)
@@ -169,7 +167,7 @@ class Lender:
     # Keeping ------------------------------------------------------------------------------------------------
 
     async def _keep(self, bus: HotBus) -> None:
-        line = _Line(self._database)
+        line = Line(self._database, "ledger-lender")
         applied_at = gave_up_at = forgot_at = 0.0
         try:
             while True:
@@ -208,7 +206,7 @@ class Lender:
         policy = self._policy
         if policy is None:
             return {}
-        limits, words = await _until_not_crossed(
+        limits, words = await until_not_crossed(
             connection, lambda: budgets.apply(connection, policy.budgets, time.time())
         )
         self._limits = limits
@@ -222,7 +220,7 @@ class Lender:
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:
         """Not before the stream was read past a lease's end: a record that waits there is no lost one."""
         until = min(time.time(), await _read_until(bus))
-        charged = await _until_not_crossed(connection, lambda: budgets.give_up(connection, until))
+        charged = await until_not_crossed(connection, lambda: budgets.give_up(connection, until))
         for lease_id, (lease, amount) in charged.items():
             self._metrics.charged_nano_usd.inc(amount)
             log.warning("lease_charged", lease_id=lease_id, service=lease.service, day=lease.day, nano_usd=amount)
@@ -241,37 +239,6 @@ class Lender:
         if because != self._missed:
             log.warning("waiting_for", part="budgets", because=because)
         self._missed = because
-
-
-class _Line:
-    """A connection that is made when it is needed."""
-
-    def __init__(self, settings: DatabaseSettings) -> None:
-        self._settings = settings
-        self._connection: asyncpg.Connection | None = None
-
-    async def connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._settings, "ledger-lender")
-        return self._connection
-
-    def drop(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
-
-
-async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """`write` in a transaction, and again where another ledger was at the same rows."""
-    crossed = 0
-    while True:
-        try:
-            async with connection.transaction():
-                return await write()
-        except _CROSSED:
-            crossed += 1
-            if crossed == CROSSED_AT_MOST:
-                raise
 
 
 async def _tell(bus: HotBus, words: Mapping[str, Budget]) -> None:

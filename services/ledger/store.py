@@ -15,11 +15,12 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from services.ledger import books, budgets, core, partitions, rows
+from services.ledger import books, budgets, core, day_sums, partitions, rows
 from services.ledger.books import Answer, Sums
 from services.ledger.core import Entry, Poison, Standing, Validation, Verdict
+from services.ledger.line import CROSSED, Line, until_not_crossed
 from shared.budgets import Limits
-from shared.database import SCHEMA, connect
+from shared.database import SCHEMA
 from shared.settings import DatabaseSettings
 
 # Records that are not plainly new come into tables of the connection's own, and go on from there.
@@ -88,24 +89,11 @@ _BURY: Final = """
 INSERT INTO tierwise.ledger_poison (digest, raw, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 
-# In the order of their keys: of two ledgers that add to the same days, neither waits for the other's next row.
-_ADD_TO_DAYS: Final = f"""
-INSERT INTO tierwise.ledger_days AS sums ({", ".join((*books.KEY_COLUMNS, *books.SUMMED))})
-SELECT * FROM unnest($1::date[], {", ".join(f"${i}::text[]" for i in range(2, 7))},
-    {", ".join(f"${i}::bigint[]" for i in range(7, 7 + len(books.SUMMED)))})
-ON CONFLICT ({", ".join(books.KEY_COLUMNS)}) DO UPDATE
-SET {", ".join(f"{column} = sums.{column} + excluded.{column}" for column in books.SUMMED)}
-"""  # noqa: S608  # constants
-
 _HAVE_GIVEN_PAIRS: Final = _have(_GIVEN_PAIRS, _PAIR_COLUMNS, "ledger_pairs")
 _INSERT_PAIRS: Final = f"{_insert('ledger_pairs', _PAIR_COLUMNS, _GIVEN_PAIRS)} RETURNING request_id"
 _PAIR_STANDINGS: Final = """
 SELECT request_id, fingerprint FROM tierwise.ledger_pairs WHERE request_id = ANY($1::text[])
 """
-
-# Another ledger is at the same rows: PostgreSQL ended ours so that the other can go on.
-_CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_CROSSED_AT_MOST: Final = 3  # each costs `deadlock_timeout`, a second; by then the batch's messages are not due again
 
 # Data exceptions, integrity violations, and limits such as the longest key of an index: the fault of this data.
 _DATA_CLASSES: Final = frozenset({"22", "23", "54"})
@@ -128,11 +116,10 @@ class DataRefused(StoreFault):
 
 
 class Store:
-    """One connection, made when it is needed and made anew after every fault."""
+    """On one line, which is dropped after every fault."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._settings = settings
-        self._connection: asyncpg.Connection | None = None
+        self._line = Line(settings, "ledger")
         self._limits = Limits()
 
     def use(self, limits: Limits) -> None:
@@ -140,12 +127,12 @@ class Store:
         self._limits = limits
 
     async def aclose(self) -> None:
-        self._drop()
+        self._line.drop()
 
     async def check(self) -> None:
         """Raises DatabaseAway where a batch could not be written now: no server, or not this release's tables."""
         with self._faults():
-            connection = await self._connected()
+            connection = await self._line.connected()
             for table in ("ledger_requests", "ledger_resends"):
                 await connection.execute(f"SELECT {_COLUMNS} FROM tierwise.{table} LIMIT 0")  # noqa: S608
             await connection.execute("SELECT FROM tierwise.ledger_days LIMIT 0")
@@ -157,8 +144,8 @@ class Store:
             try:
                 async with connection.transaction():
                     await _record_as_new(connection, entries, self._limits)
-            except (asyncpg.UniqueViolationError, *_CROSSED):
-                return await _until_not_crossed(connection, lambda: _record(connection, entries, self._limits))
+            except (asyncpg.UniqueViolationError, *CROSSED):
+                return await until_not_crossed(connection, lambda: _record(connection, entries, self._limits))
             return []
 
         return await self._in_its_months({entry.usage.received_at_us for entry in entries}, write)
@@ -167,14 +154,14 @@ class Store:
         """Likewise. Of one that is there already nothing is written: its verdict is DUPLICATE or CONFLICT."""
 
         async def write(connection: asyncpg.Connection) -> list[tuple[Validation, Verdict]]:
-            return await _until_not_crossed(connection, lambda: _record_validations(connection, validations))
+            return await until_not_crossed(connection, lambda: _record_validations(connection, validations))
 
         return await self._in_its_months({one.usage.received_at_us for one in validations}, write)
 
     async def bury(self, poison: Poison) -> None:
         """Keeps what can never be recorded. The same poison again changes nothing."""
         with self._faults():
-            connection = await self._connected()
+            connection = await self._line.connected()
             reason = poison.reason.replace("\0", "")[:_REASON_LENGTH]
             await connection.execute(_BURY, poison.digest, poison.raw, reason)
 
@@ -185,22 +172,12 @@ class Store:
         faster; a row that breaks another constraint does so again.
         """
         with self._faults():
-            connection = await self._connected()
+            connection = await self._line.connected()
             try:
                 return await write(connection)
             except asyncpg.CheckViolationError:
                 await partitions.make(connection, map(_moment, received_at_us))
                 return await write(connection)
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._settings, "ledger")
-        return self._connection
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -209,12 +186,12 @@ class Store:
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] in _DATA_CLASSES:
                 raise DataRefused(str(error)[:_REASON_LENGTH]) from error
-            self._drop()
+            self._line.drop()
             raise DatabaseAway(f"{type(error).__name__}: {error}"[:_REASON_LENGTH]) from error
         except struct.error as error:  # before PostgreSQL has seen it
             raise DataRefused(f"a number is out of its column's range: {error}") from error
         except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            self._drop()
+            self._line.drop()
             raise DatabaseAway(f"{type(error).__name__}: {error}"[:_REASON_LENGTH]) from error
 
 
@@ -225,21 +202,8 @@ async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry
     await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(entries))
     sums: Sums = {}
     books.add(sums, entries)
-    await _add_to_days(connection, sums)
+    await day_sums.add(connection, sums)
     await budgets.settle(connection, entries, limits)  # last: no grant waits longer than for the commit
-
-
-async def _until_not_crossed(connection: asyncpg.Connection, write: Callable[[], Awaitable[T]]) -> T:
-    """`write` in a transaction, and again where another ledger was at the same rows."""
-    crossed = 0
-    while True:
-        try:
-            async with connection.transaction():
-                return await write()
-        except _CROSSED:
-            crossed += 1
-            if crossed == _CROSSED_AT_MOST:
-                raise
 
 
 async def _record(
@@ -260,7 +224,7 @@ async def _record(
     await _copy(connection, _GIVEN_CALLS, rows.CALL_COLUMNS, rows.calls(recorded), schema="pg_temp")
     await connection.execute(_INSERT_CALLS)
     await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(recorded))
-    await _add_to_days(connection, sums)
+    await day_sums.add(connection, sums)
     await budgets.settle(connection, recorded, limits)
     return others
 
@@ -308,7 +272,7 @@ async def _record_validations(
     await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.validation_transfers(new))
     sums: Sums = {}
     books.add_validations(sums, new)
-    await _add_to_days(connection, sums)
+    await day_sums.add(connection, sums)
 
     others = [*first.values(), *rest]
     there = dict(await connection.fetch(_PAIR_STANDINGS, [one.usage.request_id for one in others])) if others else {}
@@ -319,13 +283,6 @@ async def _record_validations(
         if not is_same:
             await connection.execute(_KEEP_CONFLICT, one.usage.request_id, -1, one.fingerprint, bytes(one.raw))
     return verdicts
-
-
-async def _add_to_days(connection: asyncpg.Connection, sums: Sums) -> None:
-    if sums:
-        keyed = sorted(sums.items())
-        columns = zip(*((*key, *added) for key, added in keyed), strict=True)
-        await connection.execute(_ADD_TO_DAYS, *map(list, columns))
 
 
 def _moment(at_us: int) -> datetime:

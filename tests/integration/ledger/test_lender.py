@@ -11,6 +11,7 @@ import nats
 import pytest
 
 from services.ledger import lender as lending
+from services.ledger import line
 from services.ledger.lender import Lender, apart
 from services.ledger.metrics import Metrics
 from shared.contracts import (
@@ -224,8 +225,8 @@ async def test_a_ledger_that_begins_leaves_the_answers_to_one_that_knows(nats_ur
         names.append(name)
         return await connect_really(settings, name)
 
-    connect_really = lending.connect
-    monkeypatch.setattr(lending, "connect", connect)
+    connect_really = line.connect
+    monkeypatch.setattr(line, "connect", connect)
     one = Lender(NatsSettings(nats_url), database_settings(database_url), Readiness(), Metrics())
     async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
         names.clear()
