@@ -120,11 +120,11 @@ transfers = Table(
     Column("request_id", Text, primary_key=True),
     Column("send", SmallInteger, primary_key=True),
     Column("attempt", SmallInteger, primary_key=True),
-    Column("cause", Text, primary_key=True),  # call, batch_line, validation
+    Column("cause", Text, primary_key=True),  # call, batch_line, validation; lost_lease, of the lease `request_id`
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("day", Date, nullable=False),
     Column("debit_account", Text, nullable=False),  # the service, its `:floor` or its `:validation`
-    Column("credit_account", Text, nullable=False),  # `backend:` and its name
+    Column("credit_account", Text, nullable=False),  # `backend:` and its name, or the service's `:lost`
     Column("amount_nano_usd", BigInteger, nullable=False),
     Column("amount_source", Text, nullable=False),  # reported, priced, assumed
     Column("policy_version", BigInteger, nullable=False),  # whose prices they were
@@ -168,7 +168,7 @@ days = Table(
     Column("category", Text, primary_key=True),
     Column("tier", Text, primary_key=True),
     Column("backend", Text, primary_key=True),
-    Column("payer", Text, primary_key=True),  # budget, floor, validation
+    Column("payer", Text, primary_key=True),  # budget, floor, validation, lost
     Column("requests", BigInteger, nullable=False, server_default="0"),
     Column("input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("output_tokens", BigInteger, nullable=False, server_default="0"),
@@ -236,6 +236,7 @@ budget_leases = Table(
     Column("kept_nano_usd", BigInteger, nullable=False),
     Column("settled_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("charged", Boolean, nullable=False, server_default=false()),
+    Column("transfers", SmallInteger, nullable=False, server_default="0"),  # of its charge and of what corrects it
     Column("due_at", DateTime(timezone=True), nullable=False),
     Column("granted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(None, "due_at"),

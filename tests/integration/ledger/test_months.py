@@ -165,7 +165,7 @@ async def test_rows_of_before_are_kept_and_get_their_transfers_and_days(database
     await store.aclose()
     views, booked = [[await query(each) for each in group] for group in (VIEWS, BOOKS)]
 
-    assert (await alembic(database_url, "downgrade", "-1"))[0] == 0
+    assert (await alembic(database_url, "downgrade", "0003"))[0] == 0
     assert [await query(view) for view in VIEWS] == views
     code, output = await alembic(database_url, "upgrade", "head")
     assert code == 0, output
