@@ -31,7 +31,7 @@ class Line(NamedTuple):
     """One entry. `counts` are requests, input tokens, output tokens; None: it is no spend but a sum."""
 
     service: str
-    entry: str  # opening, budget, floor, validation, total, closing, cache_saved, batch_saved
+    entry: str  # opening, budget, floor, validation, lost, total, closing, cache_saved, batch_saved
     tier: str
     backend: str
     counts: tuple[int, int, int] | None
@@ -103,6 +103,6 @@ def table(told: dict[str, Any]) -> Table:
     total = told["total"]
     shown.caption = (
         f"spent {total['total_usd']} USD: budget {total['budget_usd']}, floor {total['floor_usd']}, "
-        f"validation {total['validation_usd']}"
+        f"validation {total['validation_usd']}, lost leases {total['lost_usd']}"
     )
     return shown

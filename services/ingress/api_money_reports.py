@@ -19,7 +19,8 @@ _SERVICE: Final = Query(description="Only this service.")
 
 _SPEND: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "By service; each amount as `*_nano_usd` and `*_usd`. `payer`: budget, floor or validation.",
+        "description": "By service; each amount as `*_nano_usd` and `*_usd`. `payer`: budget, floor, validation, or "
+        "lost, which is what leases of the budget were charged of which nobody told.",
         "content": {
             "application/json": {
                 "example": {

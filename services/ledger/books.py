@@ -5,6 +5,9 @@ service pays from its budget; what was answered *because* that was used up, from
 reference, from its validation account. Nothing is posted for what cost nothing: a cache's answer moves no money, and
 what it saved is a report.
 
+What a lease is charged of which nobody told goes from the budget to the service's account of what was lost: nobody
+knows who is owed, if anybody is. What is told of it later goes back.
+
 The day's sums are kept beside the transfers, in the same transaction, so that a question about a day reads some
 hundred rows and not its millions of requests, and is answered for good, after the requests themselves are gone.
 """
@@ -31,6 +34,7 @@ class Payer(StrEnum):
     BUDGET = "budget"
     FLOOR = "floor"
     VALIDATION = "validation"
+    LOST = "lost"  # the budget, to this account: what leases were charged of which nobody told
 
 
 class Cause(StrEnum):
@@ -39,6 +43,7 @@ class Cause(StrEnum):
     CALL = "call"
     BATCH_LINE = "batch_line"
     VALIDATION = "validation"
+    LOST_LEASE = "lost_lease"  # nothing that anybody knows of
 
 
 class AmountSource(StrEnum):
@@ -46,7 +51,7 @@ class AmountSource(StrEnum):
 
     REPORTED = "reported"  # the provider's own figure
     PRICED = "priced"  # tokens times the policy's price
-    ASSUMED = "assumed"  # nobody told the usage: the worst case
+    ASSUMED = "assumed"  # nobody told the usage: the worst case, and what is taken back of it
 
 
 # Accounts ---------------------------------------------------------------------------------------------------
@@ -61,13 +66,8 @@ def payer(reason: str) -> Payer:
 def posting(
     service: str, pays: Payer, backend: str, *, is_batch: bool, is_cost_reported: bool, usage_source: str
 ) -> tuple[str, str, Cause, AmountSource]:
-    """What a call's transfer says besides its amount: debit account, credit account, cause, and whence the amount.
-
-    A service is called as its callers please: where its name might be another account's, it stands in quotes.
-    """
-    is_plain = ":" not in service and service[:1] != '"' and service != "backend"
-    account = service if is_plain else f'"{service}"'
-    debit = account if pays is Payer.BUDGET else f"{account}:{pays}"
+    """What a call's transfer says besides its amount: debit account, credit account, cause, and whence the amount."""
+    debit = account(service, pays)
     cause = Cause.BATCH_LINE if is_batch else Cause.CALL
     if pays is Payer.VALIDATION:
         cause = Cause.VALIDATION
@@ -76,6 +76,19 @@ def posting(
     else:
         source = AmountSource.REPORTED if is_cost_reported else AmountSource.PRICED
     return debit, f"backend:{backend}", cause, source
+
+
+def lost_posting(service: str, amount: int) -> tuple[str, str]:
+    """Debit and credit account of what a lease is charged; of what is told of it later, below nought, the reverse."""
+    budget, lost = account(service, Payer.BUDGET), account(service, Payer.LOST)
+    return (budget, lost) if amount > 0 else (lost, budget)
+
+
+def account(service: str, of: Payer) -> str:
+    """A service is called as its callers please: where its name might be another account's, it stands in quotes."""
+    is_plain = ":" not in service and service[:1] != '"' and service != "backend"
+    named = service if is_plain else f'"{service}"'
+    return named if of is Payer.BUDGET else f"{named}:{of}"
 
 
 # The day's sums ---------------------------------------------------------------------------------------------
@@ -135,6 +148,11 @@ def add_validations(sums: Sums, validations: Iterable[Validation]) -> None:
         for call in usage.calls:
             key = (validation.day, usage.service, usage.category, call.tier, call.backend, Payer.VALIDATION)
             _add_call(sums, key, call)
+
+
+def add_lost(sums: Sums, day: date, service: str, amount: int) -> None:
+    """No call and no answer: nobody knows of which tier or backend."""
+    sums.setdefault((day, service, "", "", "", Payer.LOST), [0] * len(SUMMED))[3] += amount
 
 
 def take_back(sums: Sums, old: Answer) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import msgspec
 
-from services.ledger import books, leases
+from services.ledger import books, day_sums, leases, partitions
+from services.ledger.books import AmountSource, Cause, Sums
 from services.ledger.core import Entry
 from services.ledger.leases import AHEAD_SHARE, Day, Lease
 from shared.budgets import DEFAULT, BudgetDay, Limit, Limits, budget_day, calendar_day
@@ -38,7 +39,7 @@ _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(5561170293830242911)"
 _OPEN_DAY: Final = """
 INSERT INTO tierwise.budget_days
     (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd, spent_nano_usd, floor_nano_usd)
-SELECT $1, $2, $3, $4, $5, $6, coalesce(sum(cost_nano_usd) FILTER (WHERE payer = 'budget'), 0),
+SELECT $1, $2, $3, $4, $5, $6, coalesce(sum(cost_nano_usd) FILTER (WHERE payer IN ('budget', 'lost')), 0),
     coalesce(sum(cost_nano_usd) FILTER (WHERE payer = 'floor'), 0)
 FROM tierwise.ledger_days WHERE service = $1 AND day = $2
 ON CONFLICT DO NOTHING RETURNING true
@@ -53,7 +54,7 @@ SET limit_nano_usd = new.amount, on_exhausted = new.on_exhausted,
     starts_at = new.starts_at, resets_at = new.resets_at,
     spent_nano_usd = CASE WHEN old.resets_at > now() THEN old.spent_nano_usd ELSE greatest(old.spent_nano_usd, (
         SELECT sum(cost_nano_usd) FROM tierwise.ledger_days AS sums
-        WHERE sums.day = old.day AND sums.service = old.service AND payer = 'budget')) END,
+        WHERE sums.day = old.day AND sums.service = old.service AND payer IN ('budget', 'lost'))) END,
     exhausted_at = CASE WHEN new.amount > old.limit_nano_usd THEN NULL ELSE old.exhausted_at END
 FROM unnest($1::text[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bigint[])
     AS new(service, day, starts_at, resets_at, on_exhausted, amount)
@@ -203,11 +204,11 @@ async def _granted(connection: asyncpg.Connection, wish: tuple[Any, ...]) -> tup
 # What comes back --------------------------------------------------------------------------------------------
 
 _LEASES: Final = """
-SELECT lease_id, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
+SELECT lease_id, transfers, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
 FROM tierwise.budget_leases WHERE lease_id = ANY($1::text[]) ORDER BY lease_id FOR UPDATE
 """
 _DUE_LEASES: Final = """
-SELECT lease_id, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
+SELECT lease_id, transfers, service, day, kept_nano_usd, extract(epoch FROM due_at)::float8, settled_nano_usd, charged
 FROM tierwise.budget_leases WHERE due_at <= $1 AND NOT charged AND kept_nano_usd > settled_nano_usd
 ORDER BY lease_id LIMIT 1000 FOR UPDATE SKIP LOCKED
 """
@@ -218,6 +219,18 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[], $5::timestamp
     AS new(lease_id, kept, settled, charged, due_at)
 WHERE old.lease_id = new.lease_id
 """
+# Each of a lease's transfers has the next number as its attempt. No call, and no policy whose prices it has.
+_POST_LOST: Final = f"""
+WITH posted AS (
+    INSERT INTO tierwise.ledger_transfers (request_id, send, attempt, cause, received_at, day, debit_account,
+        credit_account, amount_nano_usd, amount_source, policy_version)
+    SELECT lease_id, 0, number, '{Cause.LOST_LEASE}', $1, day, debit, credit, amount, '{AmountSource.ASSUMED}', 0
+    FROM unnest($2::text[], $3::smallint[], $4::date[], $5::text[], $6::text[], $7::bigint[])
+        AS lost(lease_id, number, day, debit, credit, amount)
+    RETURNING request_id, attempt
+)
+UPDATE tierwise.budget_leases SET transfers = attempt FROM posted WHERE lease_id = request_id
+"""  # noqa: S608  # constants
 _NEVER_GRANTED: Final = """
 INSERT INTO tierwise.budget_leases (lease_id, service, kept_nano_usd, due_at)
 SELECT lease_id, '', 0, now() FROM unnest($1::text[]) AS lease_id ON CONFLICT DO NOTHING
@@ -252,6 +265,7 @@ class _Change:
     def __init__(self) -> None:
         self._days: dict[Account, Day] = {}
         self._leases: dict[str, Lease] = {}
+        self._posted: dict[str, tuple[int, NanoUsd]] = {}  # by lease: transfers, and what is lost of it by them
 
     def day(self, account: Account) -> Day:
         return self._days.setdefault(account, Day(0))
@@ -264,11 +278,13 @@ class _Change:
 
     async def load(self, connection: asyncpg.Connection, query: str, *arguments: object) -> dict[str, Lease]:
         """Those that were granted; locked until the transaction's end."""
-        for lease_id, service, day, *fields in await connection.fetch(query, *arguments):
-            self._leases[lease_id] = Lease(service, "" if day is None else day.isoformat(), *fields)
+        for lease_id, transfers, service, day, *fields in await connection.fetch(query, *arguments):
+            lease = Lease(service, "" if day is None else day.isoformat(), *fields)
+            self._leases[lease_id] = lease
+            self._posted[lease_id] = (transfers, lease.lost)
         return {lease_id: lease for lease_id, lease in self._leases.items() if lease.service}
 
-    async def save(self, connection: asyncpg.Connection) -> None:
+    async def save(self, connection: asyncpg.Connection, now: float) -> None:
         saved = [
             (lease_id, lease.kept, lease.settled, lease.charged, _time(lease.due_at))
             for lease_id, lease in self._leases.items()
@@ -283,6 +299,23 @@ class _Change:
         ]
         if added:
             await connection.execute(_ADD_TO_DAYS, *map(list, zip(*added, strict=True)))
+        await self._post(connection, now)
+
+    async def _post(self, connection: asyncpg.Connection, now: float) -> None:
+        """What leases lost, and what was told of it since, into the books: a day's spending is the sum of theirs."""
+        transfers, sums = [], Sums()
+        for lease_id, lease in self._leases.items():
+            number, before = self._posted[lease_id]
+            amount = lease.lost - before
+            if amount:
+                day = date.fromisoformat(lease.day)
+                accounts = books.lost_posting(lease.service, amount)
+                transfers.append((lease_id, number + 1, day, *accounts, abs(amount)))
+                books.add_lost(sums, day, lease.service, amount)
+        if transfers:
+            await partitions.make(connection, [_time(now)])
+            await connection.execute(_POST_LOST, _time(now), *map(list, zip(*transfers, strict=True)))
+            await day_sums.add(connection, sums)
 
 
 async def hear(
@@ -303,10 +336,10 @@ async def hear(
         lease = known.get(report.lease_id)
         if lease is not None:
             leases.hear(change.day_of(lease), lease, report, now, longest_s)
-    await change.save(connection)
+    await change.save(connection, now)
 
 
-async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limits: Limits) -> None:
+async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limits: Limits, now: float) -> None:
     """Records that are in the books as of this transaction, each once: its reservation goes, its cost stays.
 
     What was paid without a lease counts all the same, on the day on which its request was received.
@@ -344,15 +377,15 @@ async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limit
             change.day(account).floor += usage.cost_nano_usd
         else:
             change.day(account).spent += usage.cost_nano_usd
-    await change.save(connection)
+    await change.save(connection, now)
 
 
-async def give_up(connection: asyncpg.Connection, until: float) -> dict[str, tuple[Lease, NanoUsd]]:
+async def give_up(connection: asyncpg.Connection, until: float, now: float) -> dict[str, tuple[Lease, NanoUsd]]:
     """Charges the leases that were due by then and of which nobody has told what became of them."""
     change = _Change()
     due = await change.load(connection, _DUE_LEASES, _time(until))
     charged = {lease_id: (lease, leases.give_up(change.day_of(lease), lease)) for lease_id, lease in due.items()}
-    await change.save(connection)
+    await change.save(connection, now)
     return charged
 
 

@@ -56,6 +56,11 @@ class Lease(msgspec.Struct):
     def outstanding(self) -> NanoUsd:
         return self.kept - self.settled
 
+    @property
+    def lost(self) -> NanoUsd:
+        """Of its charge, what nobody has told of since."""
+        return self.outstanding if self.charged else 0
+
 
 def lent_day(asked: str, timezone: str, now: float) -> str:
     """The day that is asked for, if it is today by anybody's clock; else today by ours."""

@@ -219,8 +219,9 @@ class Lender:
 
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:
         """Not before the stream was read past a lease's end: a record that waits there is no lost one."""
-        until = min(time.time(), await _read_until(bus))
-        charged = await until_not_crossed(connection, lambda: budgets.give_up(connection, until))
+        now = time.time()
+        until = min(now, await _read_until(bus))
+        charged = await until_not_crossed(connection, lambda: budgets.give_up(connection, until, now))
         for lease_id, (lease, amount) in charged.items():
             self._metrics.charged_nano_usd.inc(amount)
             log.warning("lease_charged", lease_id=lease_id, service=lease.service, day=lease.day, nano_usd=amount)

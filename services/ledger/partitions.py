@@ -77,10 +77,15 @@ async def found(connection: asyncpg.Connection) -> list[Partition]:
 
 
 async def make(connection: asyncpg.Connection, moments: Iterable[datetime]) -> int:
-    """The partitions for these moments. Returns how many tables there were to make."""
+    """The partitions for these moments. Returns how many tables there were to make. Where all are there, nobody waits
+    for anybody.
+    """
+    months = {month_of(moment) for moment in moments}
     async with connection.transaction():
+        if not missing(await found(connection), months):
+            return 0
         await connection.execute(_ONE_AT_A_TIME)
-        lacking = missing(await found(connection), map(month_of, moments))
+        lacking = missing(await found(connection), months)
         for table, month in lacking:
             await connection.execute(_made(table, month))
         return len(lacking)

@@ -8,6 +8,7 @@ StoreFault
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -203,7 +204,7 @@ async def _record_as_new(connection: asyncpg.Connection, entries: Sequence[Entry
     sums: Sums = {}
     books.add(sums, entries)
     await day_sums.add(connection, sums)
-    await budgets.settle(connection, entries, limits)  # last: no grant waits longer than for the commit
+    await budgets.settle(connection, entries, limits, time.time())  # last: no grant waits longer than for the commit
 
 
 async def _record(
@@ -225,7 +226,7 @@ async def _record(
     await connection.execute(_INSERT_CALLS)
     await _copy(connection, "ledger_transfers", rows.TRANSFER_COLUMNS, rows.transfers(recorded))
     await day_sums.add(connection, sums)
-    await budgets.settle(connection, recorded, limits)
+    await budgets.settle(connection, recorded, limits, time.time())
     return others
 
 

@@ -69,6 +69,7 @@ class Store:
         self.days: dict[Account, Day] = {}
         self.leases: dict[str, Lease] = {}
         self.recorded: set[tuple[int, int]] = set()
+        self.paid: Counter[Account] = Counter()  # by records of leases: what the books have of them
 
     def day(self, account: Account) -> Day:
         return self.days.setdefault(account, Day(self.limits[account[0]]))
@@ -102,6 +103,7 @@ class Store:
             if record.lease_id:
                 lease = self.leases[record.lease_id]
                 self.rules.settle(self.day((lease.service, lease.day)), lease, record.reserved, record.cost)
+                self.paid[lease.service, lease.day] += record.cost
             else:
                 self.day(record.account).floor += record.cost
 
@@ -452,12 +454,16 @@ class World:
 
     def check_leases(self) -> None:
         held: Counter[Account] = Counter()
+        lost: Counter[Account] = Counter()
         for lease in self.store.leases.values():
             assert 0 <= lease.settled <= lease.kept, "more of a lease came back than was granted"
+            lost[lease.service, lease.day] += lease.lost
             if not lease.charged:
                 held[lease.service, lease.day] += lease.outstanding
         for account, day in self.store.days.items():
             assert day.held == held[account], f"{account}: what is held is not what the leases hold"
+            booked = self.store.paid[account] + lost[account]
+            assert day.spent == booked, f"{account}: {day.spent} is spent, and the books have {booked}"
 
     def settle_down(self) -> None:
         """No more faults: what is under way arrives, callers are answered, leases end."""

@@ -100,9 +100,19 @@ class Shop:
         wait_until(is_settled, "nothing to be reserved", within_s)
         return self.status(service)
 
-    def api(self, method: str, path: str = "", body: Any = None) -> tuple[int, Any]:
+    def stated(self, service: str = "billing") -> int:
+        """What the books say that its budget has spent today: a statement's `budget` and `lost`."""
+
+        def told() -> Any:
+            status, books = self.api("GET", f"?service={service}", of="spend")
+            return status == 200 and books
+
+        [each] = wait_until(told, "a statement")["services"]
+        return int(each["budget_nano_usd"] + each["lost_nano_usd"])
+
+    def api(self, method: str, path: str = "", body: Any = None, of: str = "budgets") -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(f"{self.stack.url}/api/budgets{path}", data, method=method)
+        asked = urllib.request.Request(f"{self.stack.url}/api/{of}{path}", data, method=method)
         try:
             with urllib.request.urlopen(asked, timeout=10) as told:
                 return told.status, json.load(told)
@@ -265,6 +275,7 @@ def test_a_dispatcher_that_dies_between_call_and_answer_has_spent_what_it_reserv
     assert dollar.bill == (2 if answered else 1) * COST
     status = dollar.settled(within_s=TIMEOUT_S + GRACE_S + PATIENCE_S)
     assert status["spent_nano_usd"] >= dollar.bill, "the killed one's call is paid, and was charged in full"
+    assert dollar.stated() == status["spent_nano_usd"]
 
 
 def test_whatever_is_killed_the_bill_stays_within_the_limit_and_nothing_stays_reserved(dollar, tmp_path):
@@ -300,6 +311,7 @@ def test_whatever_is_killed_the_bill_stays_within_the_limit_and_nothing_stays_re
     )
     [found] = wait_until(lambda: [row for row in dollar.rows(there, good) if row["n"] == len(good)], "all rows")
     assert found["each"] == len(good)
+    assert dollar.stated() == dollar.status()["spent_nano_usd"]
 
 
 def another(one: Shop, name: str, folder: Path) -> Any:

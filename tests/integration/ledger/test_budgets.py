@@ -34,6 +34,13 @@ async def ask(connection, asked, limit=LIMIT, now=NOW):
     return await budgets.grant(connection, asked, limit, now, LONGEST_S)
 
 
+LOST_BY_TRANSFERS = """
+    SELECT coalesce(sum(CASE debit_account WHEN 'billing' THEN amount_nano_usd ELSE -amount_nano_usd END), 0)::bigint
+    FROM tierwise.ledger_transfers WHERE cause = 'lost_lease'
+"""
+LOST_BY_DAYS = "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM tierwise.ledger_days WHERE payer = 'lost'"
+
+
 async def standing(connection, service="billing", day=DAY):
     row = await connection.fetchrow(
         "SELECT limit_nano_usd, spent_nano_usd, held_nano_usd, floor_nano_usd FROM tierwise.budget_days "
@@ -213,7 +220,7 @@ async def test_rows_do_as_the_protocol_does(connection):
                 if lease.due_at <= until and lease.outstanding and not lease.charged
             }
             async with connection.transaction():
-                charged = await budgets.give_up(connection, until)
+                charged = await budgets.give_up(connection, until, now)
             assert {lease_id: paid for lease_id, (_, paid) in charged.items()} == expected
         elif some in model and what == "report":
             report = LeaseReported(some, max(model[some].kept - chance.randint(-5, 50), 0), chance.choice([-1, 9]))
@@ -224,9 +231,11 @@ async def test_rows_do_as_the_protocol_does(connection):
             leases.settle(day, model[some], amount, amount // 2)
             record = usage(number, lease_id=some, reserved_nano_usd=amount, cost_nano_usd=amount // 2)
             async with connection.transaction():
-                await budgets.settle(connection, core.read([message(record)]).entries, Limits(LIMITS))
+                await budgets.settle(connection, core.read([message(record)]).entries, Limits(LIMITS), now)
         if await connection.fetchval("SELECT count(*) FROM tierwise.budget_days"):
             assert await standing(connection) == day
+            lost = sum(lease.lost for lease in model.values())
+            assert await connection.fetchval(LOST_BY_TRANSFERS) == await connection.fetchval(LOST_BY_DAYS) == lost
     rows = await connection.fetch(
         "SELECT lease_id, kept_nano_usd, settled_nano_usd, charged FROM tierwise.budget_leases"
     )

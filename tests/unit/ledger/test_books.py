@@ -53,6 +53,25 @@ def test_no_two_accounts_have_one_name():
     assert len({*accounts, "backend:floor", "backend:x"}) == len(accounts) + 2
 
 
+@pytest.mark.parametrize(
+    ("service", "amount", "accounts"),
+    [
+        ("billing", 5, ("billing", "billing:lost")),
+        ("billing", -5, ("billing:lost", "billing")),
+        ("a:lost", 5, ('"a:lost"', '"a:lost":lost')),
+    ],
+)
+def test_what_a_lease_is_charged_goes_from_the_budget_and_what_is_told_later_goes_back(service, amount, accounts):
+    assert books.lost_posting(service, amount) == accounts
+
+
+def test_what_was_lost_of_a_day_is_a_sum_of_its_own():
+    sums = {}
+    for amount in (500, -200):
+        books.add_lost(sums, DAY, "billing", amount)
+    assert sums == {key(tier="", backend="", payer=Payer.LOST, category=""): [0, 0, 0, 300, 0, 0, 0]}
+
+
 def entries(*records):
     return core.read([message(*records)]).entries
 

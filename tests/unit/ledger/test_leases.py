@@ -56,6 +56,17 @@ def test_a_grant_debits_the_day_in_full():
     assert (day.held, day.free, day.rest) == (100, 700, 800)
 
 
+def test_what_is_lost_of_a_lease_is_what_it_was_charged_less_what_was_told_since():
+    day, lease = leased()
+    leases.settle(day, lease, 30, 5)
+    assert lease.lost == 0
+    leases.give_up(day, lease)
+    assert lease.lost == 70
+    leases.settle(day, lease, 30, 5)
+    leases.hear(day, lease, LeaseReported("c1.1", 80, 0), NOW, LONGEST_S)
+    assert (lease.lost, day.spent) == (20, 5 + 5 + 20)
+
+
 def leased(amount=100, limit=1000):
     day = Day(limit)
     lease = leases.grant(day, wish(1, amount), NOW, LONGEST_S)

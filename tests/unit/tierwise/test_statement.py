@@ -20,10 +20,11 @@ TOLD = {
     "services": [
         {
             "service": '[red]billing, "Ltd"',
-            **amounts(opening=5, total=60, closing=65, cache_saved=7, batch_saved=0),
+            **amounts(opening=5, total=63, closing=68, cache_saved=7, batch_saved=0),
             "lines": [
                 {"payer": "budget", "tier": "small", "backend": "small-1", **LINE, **amounts(cost=40)},
                 {"payer": "floor", "tier": "small", "backend": "small-2", **LINE, **amounts(cost=20)},
+                {"payer": "lost", "tier": "", "backend": "", **dict.fromkeys(LINE, 0), **amounts(cost=3)},
             ],
         },
         {
@@ -32,7 +33,7 @@ TOLD = {
             "lines": [],
         },
     ],
-    "total": amounts(budget=40, floor=20, validation=0, total=60),
+    "total": amounts(budget=40, floor=20, validation=0, lost=3, total=63),
 }  # fmt: skip
 
 
@@ -43,10 +44,10 @@ def test_as_csv_every_entry_is_a_line_and_what_was_spent_makes_the_total():
     assert tuple(rows[0]) == statement.COLUMNS
     mine = [row for row in rows if row["service"] == '[red]billing, "Ltd"']
     assert [row["entry"] for row in mine] == [
-        "opening", "budget", "floor", "total", "closing", "cache_saved", "batch_saved",
+        "opening", "budget", "floor", "lost", "total", "closing", "cache_saved", "batch_saved",
     ]  # fmt: skip
     by_entry = {row["entry"]: int(row["amount_nano_usd"]) for row in mine}
-    assert by_entry["budget"] + by_entry["floor"] == by_entry["total"]
+    assert by_entry["budget"] + by_entry["floor"] + by_entry["lost"] == by_entry["total"]
     assert by_entry["opening"] + by_entry["total"] == by_entry["closing"]
     assert (mine[1]["requests"], mine[0]["requests"]) == ("1200", "")
     assert {row["day"] for row in rows} == {"2026-11-26"}
@@ -59,7 +60,8 @@ def test_as_a_table_a_service_s_name_is_no_markup_and_nothing_saved_is_left_out(
     assert '[red]billing, "Ltd"' in shown
     assert "cache saved" in shown
     assert "batch saved" not in shown
-    assert "spent 0.000000060 USD" in shown.replace("\n", " ")
+    assert "spent 0.000000063 USD" in " ".join(shown.split())
+    assert "lost leases 0.000000003" in " ".join(shown.split())
 
 
 def test_however_narrow_the_terminal_no_amount_is_cut():
