@@ -18,6 +18,9 @@ MAX_INLINE_BYTES: Final = 256 * 1024  # a larger body or answer travels in frame
 BODY_WINDOW_BYTES: Final = 1024 * 1024  # what a dispatcher asks for at a time
 STREAM_CREDIT: Final = 64  # chunks that may be under way to a caller before it has taken any
 
+LONGEST_SAID_NAME: Final = (
+    128  # characters of a service's, a category's or a tier's name in a request, each printable
+)
 PRIORITIES: Final = ("interactive", "normal", "background", "bulk")
 CATEGORIES: Final = ("extraction", "summarisation", "classification", "reasoning", "code", "general")
 MOST_RULED_HEADERS: Final = 8  # that rules may look at: each is nine bytes of a record's features

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from services.classifier import fields
-from shared.contracts import Refusal
+from shared.contracts import LONGEST_SAID_NAME, Refusal
 from shared.money import nano_usd
 
 # Of the task we read its ends: instructions stand before or after a pasted document, seldom inside it.
@@ -29,7 +29,6 @@ TOKENS_PER_MESSAGE: Final = 4  # the chat template's marks around a message
 TOKENS_PER_IMAGE: Final = 1_100  # a picture of 1024 x 1024 at OpenAI's and Qwen-VL's rates
 
 _LONGEST_WORD: Final = 30  # characters; there are scripts without spaces
-_LONGEST_NAME: Final = 128  # of a service, a category or a tier that a body names
 _DEAREST_USD: Final = 1_000_000_000
 _LONGEST_DEADLINE_DIGITS: Final = 12  # as in the header; the server's own limit is far shorter
 _REQUIRED: Final = frozenset({"required", "any"})
@@ -371,9 +370,9 @@ def _name(value: str | None, key: str) -> str:
     """A name from the metadata. It becomes a key of tables and of metrics, hence no line breaks and no novels."""
     if not value:
         return ""
-    if len(value) > _LONGEST_NAME or not value.isprintable():
+    if len(value) > LONGEST_SAID_NAME or not value.isprintable():
         raise _refuse(
-            f"metadata.tierwise_{key}", f"must be at most {_LONGEST_NAME} printable characters. Send a name"
+            f"metadata.tierwise_{key}", f"must be at most {LONGEST_SAID_NAME} printable characters. Send a name"
         )
     return value
 
@@ -382,7 +381,7 @@ def _max_cost(value: str | float | None) -> int:
     if value is None or value == "":
         return -1
     usd = Decimal(-1)
-    if len(str(value)) <= _LONGEST_NAME:
+    if len(str(value)) <= LONGEST_SAID_NAME:
         with suppress(InvalidOperation):
             usd = Decimal(str(value))
     if not (usd.is_finite() and 0 <= usd <= _DEAREST_USD):

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from shared.contracts import CREDENTIAL_HEADERS, MOST_RULED_HEADERS
+from shared.contracts import CREDENTIAL_HEADERS, LONGEST_SAID_NAME, MOST_RULED_HEADERS
 from shared.policy.faults import Path, did_you_mean
 from shared.policy.names import NAME, without_names
 from shared.policy.sections import AUTO_NAMES, Backend, Budget, Policy, Rule
@@ -41,13 +41,13 @@ def cross_check(policy: Policy) -> Iterator[Told]:
     yield from _rules(policy)
     yield from _budgets(policy)
     for service in policy.rate_limits:
-        yield from _name(("rate_limits", service), service)
+        yield from _service(("rate_limits", service), service)
     names = [backend.name for backend in policy.backends]
     yield from _known(("savings", "baseline"), "backend", policy.savings.baseline, names)
     if policy.quality is not None:
         yield from _known(("quality", "reference"), "backend", policy.quality.reference, names)
         for i, service in enumerate(policy.quality.exclude_services):
-            yield from _name(("quality", "exclude_services", i), service)
+            yield from _service(("quality", "exclude_services", i), service)
     for i, origin in enumerate(policy.server.cors_origins):
         if not _ORIGIN.fullmatch(origin) and origin != UNREADABLE:
             yield ("server", "cors_origins", i), "is no origin: write it without a path, as https://chat.example.com"
@@ -191,7 +191,7 @@ def _when(rule: Rule, at: Path) -> Iterator[Told]:
 def _budgets(policy: Policy) -> Iterator[Told]:
     for service, budget in policy.budgets.items():
         at = ("budgets", service)
-        yield from _name(at, service)
+        yield from _service(at, service)
         if budget.timezone != UNREADABLE and not _is_zone(budget.timezone):
             named = _shown(budget.timezone) + _perhaps(budget.timezone, available_timezones())
             yield (*at, "timezone"), f"there is no time zone {named}; write it as Europe/Berlin or UTC"
@@ -264,6 +264,12 @@ def _perhaps(name: str, known: Iterable[str]) -> str:
 def _name(at: Path, name: str, longest: int = LONGEST_NAME) -> Iterator[Told]:
     if name != UNREADABLE and (len(name) > longest or not _PRINTABLE.fullmatch(name)):
         yield at, f"{_shown(name)} must be 1 to {longest} printable ASCII characters without a space at either end"
+
+
+def _service(at: Path, name: str) -> Iterator[Told]:
+    """What a request can carry, in its header or its body, and nothing else."""
+    if name != UNREADABLE and not (0 < len(name) <= LONGEST_SAID_NAME and name.isprintable()):
+        yield at, f"{_shown(name)} must be 1 to {LONGEST_SAID_NAME} printable characters, as a request can say them"
 
 
 def _shown(name: str) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -223,17 +224,25 @@ def test_a_budget_that_is_none_is_refused(api, body, complaint):
     assert complaint in told["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["/a%00b", "/", "/b%C3%BCro"])
+@pytest.mark.parametrize("path", ["/a%00b", "/", "/a%0Ab", "/" + 129 * "a"])
 @pytest.mark.parametrize(("method", "body"), [("PUT", {"daily_usd": 1}), ("DELETE", None)])
 def test_a_name_that_no_service_has_is_refused(api, method, path, body):
     status, told = api.api(method, path, body)
     assert (status, told["error"]["code"]) == (400, "invalid_budget")
 
 
-def test_a_services_name_may_have_a_slash(api):
-    assert api.api("PUT", "/team%2Fa", {"daily_usd": 7, "timezone": ZONE})[0] == 200
-    assert api.status("team/a")["limit_nano_usd"] == 7 * NANO
-    assert api.api("DELETE", "/team%2Fa")[0] == 200
+@pytest.mark.parametrize("service", ["team/a", "büro", "財" * 128, " =SUM(A1) "])
+def test_whatever_service_a_request_can_name_can_be_given_a_budget(api, service):
+    path = "/" + urllib.parse.quote(service, safe="")
+    assert api.api("PUT", path, {"daily_usd": 0.001, "on_exhausted": "reject"})[0] == 200
+    assert api.status(service)["limit_nano_usd"] == NANO // 1000
+
+    def is_refused() -> bool:
+        with Caller(api.stack.url) as caller:
+            return caller.ask({**request(), "metadata": {"tierwise_service": service}}).status == 402
+
+    wait_until(is_refused, "the limit to hold", 3)
+    assert api.api("DELETE", path)[0] == 200
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from services.ingress.heads import Headers
 from shared.contracts import (
     CREDENTIAL_HEADERS,
     INGRESS_ID_LENGTH,
+    LONGEST_SAID_NAME,
     MAX_INLINE_BYTES,
     MOST_RULED_HEADERS,
     PRIORITIES,
@@ -30,7 +31,6 @@ from shared.policy import Policy, Server
 PATH: Final = b"/v1/chat/completions"
 LONGEST_DEADLINE_MS: Final = 10**12  # as the header may say it; the policy has the last word
 ONCE: Final = b"idempotency-key"
-MAX_NAME: Final = 128  # characters of a service's name
 MAX_RULED_VALUE: Final = 1024  # characters
 CACHE_WORDS: Final = frozenset(("bypass", "no-store"))
 _PRIORITY_NAMES: Final = ", ".join(PRIORITIES)
@@ -213,8 +213,8 @@ def _take_in(asked: Asked, name: bytes, value: str) -> None:
 
 
 def _name(header: str, value: str) -> str:
-    if len(value) > MAX_NAME or not (value.isascii() and value.isprintable()):
-        raise BadHeader(header, f"must be at most {MAX_NAME} printable ASCII characters")
+    if len(value) > LONGEST_SAID_NAME or not (value.isascii() and value.isprintable()):
+        raise BadHeader(header, f"must be at most {LONGEST_SAID_NAME} printable ASCII characters")
     return value
 
 

@@ -3,8 +3,10 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from services.classifier import features
 from services.ingress import publisher
 from shared import policy_file
+from shared.budgets import Limits
 from shared.policy import (
     Policy,
     PolicyFault,
@@ -127,6 +129,29 @@ def test_a_fault_is_a_sentence_that_says_where_and_what(broken, where, what):
     assert not any("secret" in fault or "\n" in fault for fault in caught.value.faults), caught.value.faults
 
 
+@pytest.mark.parametrize("service", ["ü" * 128, "team/a", "=1+1", " büro ", "財務"])
+def test_whatever_service_a_request_can_name_can_have_a_budget(service):
+    named = features.read(msgspec.json.encode(asking(tierwise_service=service)), 0).wishes.service
+    assert named == service
+    policy = from_tree(two(budgets={service: {"daily_usd": 1}}, rate_limits={service: RATE}), {})
+    assert Limits(policy.budgets).of(named).daily_nano_usd == 10**9
+
+
+@pytest.mark.parametrize("service", ["ü" * 129, "a\nb", "a\0", "\ud800"])
+def test_a_service_that_can_have_no_budget_can_be_named_by_no_request(service):
+    with pytest.raises((features.BadRequest, UnicodeEncodeError, msgspec.MsgspecError)):
+        features.read(msgspec.json.encode(asking(tierwise_service=service)), 0)
+    with pytest.raises(PolicyFault):
+        from_tree(two(budgets={service: {"daily_usd": 1}}), {})
+
+
+def asking(**metadata):
+    return {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "metadata": metadata}
+
+
+RATE = {"requests_per_second": 1, "burst": 1}
+
+
 def test_a_key_that_is_written_out_is_told_of_and_not_shown():
     [told] = written_out_keys(from_tree(backend(api_key="sk-secret"), {}))
     assert told.startswith("backends[0] (small-1).api_key: ")
@@ -195,6 +220,9 @@ def dear(name, tier, usd):
         (two(budgets={"a\n": {"daily_usd": 1}}), "budgets.'a", "cannot be seen"),
         (two(budgets={"\0": {"daily_usd": 1}}), "budgets.'\\x00'", "cannot be seen"),
         (two(rate_limits={"\0": {"requests_per_second": 1, "burst": 1}}), "rate_limits.'\\x00'", "cannot be seen"),
+        (two(budgets={"": {"daily_usd": 1}}), "budgets.", "1 to 128 printable"),
+        (two(budgets={"ü" * 129: {"daily_usd": 1}}), "budgets.üüü", "1 to 128 printable"),
+        (two(rate_limits={"ü" * 129: {"requests_per_second": 1}}), "rate_limits.üüü", "1 to 128 printable"),
         (two(aliases={"a": "b", "b": "a"}), "aliases.a", "a → b → a"),
         (two(aliases={"a": "b", "b": "auto"}), "aliases.a", "name what it leads to: 'auto'"),
         (two(aliases={"a\ud800": "auto"}), "aliases.'a", "cannot be seen"),
