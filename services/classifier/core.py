@@ -123,8 +123,9 @@ def decide_measured(measured: Measured, book: Book, outlook: Outlook = CLEAR) ->
     purse = outlook.purses.get(measured.service) if outlook.purses else None
     if purse is not None:
         asked = fitting[0]
-        within = purse.available_nano_usd if limit < 0 else min(limit, purse.available_nano_usd)
-        fitting, cap = ((), 0) if purse.exhausted else candidates.affordable(able, measured, within)
+        available = 0 if purse.exhausted else purse.available_nano_usd  # what costs nothing is within that too
+        within = available if limit < 0 else min(limit, available)
+        fitting, cap = candidates.affordable(able, measured, within)
         if not fitting or fitting[0].tier < asked.tier:
             return _floored(asked, measured, route, book, outlook, purse)
         limit = within

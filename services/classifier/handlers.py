@@ -149,7 +149,7 @@ class Handlers:
     ) -> None:
         if isinstance(answer, PlanRefused):
             self._refused(received, answer)
-        elif not self._purser.grants or BUDGET_DOWNGRADE in answer.reasons:
+        elif not self._purser.grants or not _is_to_be_paid(answer):
             self._dispatch(answer, body)
         else:
             self._pay(_Held(received, chat, book, body, answer))
@@ -205,11 +205,6 @@ class Handlers:
             left_ms = max(1, plan.deadline_ms - waited_ms)
             self._dispatch(msgspec.structs.replace(plan, deadline_ms=left_ms), held.body)
             return
-        if away == "reject":
-            refusal = refusals.budget_unknown(plan.service)
-            refused = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
-            self._refused(held.received, refused)
-            return
         purse = self._purser.grants.refused(plan.service, plan.received_at_us)
         if purse is not None and (held.refused or away):
             rejects, unknown = purse.rejects and not away, bool(away)
@@ -217,11 +212,14 @@ class Handlers:
                 purse, available_nano_usd=0, exhausted=True, rejects=rejects, unknown=unknown
             )
         again = self._decide_with(held, purse)
+        if away == "reject" and (isinstance(again, PlanRefused) or BUDGET_DOWNGRADE in again.reasons):
+            refusal = refusals.budget_unknown(plan.service)
+            again = PlanRefused(refusal, plan.send, plan.category, plan.tier, plan.reasons, plan.policy_version)
         if isinstance(again, PlanRefused):
             self._refused(held.received, again)
             return
         held.plan = again = msgspec.structs.replace(again, deadline_ms=max(1, again.deadline_ms - waited_ms))
-        if purse is None or BUDGET_DOWNGRADE in again.reasons:
+        if purse is None or not _is_to_be_paid(again):
             self._dispatch(again, held.body)
         else:
             held.refused = True
@@ -293,3 +291,10 @@ class Handlers:
     def _refuse(self, request_id: str, refused: PlanRefused) -> None:
         to = request_id.encode()
         self._bus.publish(caller_inbox(to), mark(Frame.REFUSED, refused.send, to) + encode(refused))
+
+
+def _is_to_be_paid(plan: RequestPlanned) -> bool:
+    """From its service's budget, where there is one. What costs nothing wherever it is carried out, or is given
+    because the limit was reached, is not.
+    """
+    return plan.dearest_nano_usd > 0 and BUDGET_DOWNGRADE not in plan.reasons

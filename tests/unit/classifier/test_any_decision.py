@@ -201,8 +201,8 @@ def check_sound(answer: RequestPlanned, asked: Any, got: Any, by: Book, outlook:
         assert len(below) == 1
     purse = outlook.purses.get(answer.service)
     if purse is not None and answer.reasons[0] != "budget_downgrade":
-        assert not purse.exhausted
-        assert answer.reserved_nano_usd <= purse.available_nano_usd
+        left = 0 if purse.exhausted else purse.available_nano_usd
+        assert answer.reserved_nano_usd <= answer.dearest_nano_usd <= left
     if asked.output_cap:
         assert not answer.output_cap
     elif measured.max_cost_nano_usd >= 0 or (purse is not None and answer.reasons[0] != "budget_downgrade"):

@@ -175,6 +175,26 @@ def test_a_floor_that_is_not_cheaper_or_none_at_all_is_402(text: str, state: dic
         assert said in refusal.message
 
 
+FREE = {"price": {"input_per_1m": 0, "output_per_1m": 0}}
+
+
+@pytest.mark.parametrize("rejects", [False, True])
+@pytest.mark.parametrize("asked", [{}, {"model": "small-1"}, {"max_tokens": 90}])
+def test_what_costs_nothing_is_within_a_budget_of_which_nothing_is_left(rejects: bool, asked: dict[str, Any]) -> None:
+    by = book({**BACKENDS, "small-1": {**BACKENDS["small-1"], **FREE}})
+    made = plan(chat(EXTRACT, **asked), by, purse(exhausted=True, rejects=rejects))
+    assert (made.tier, made.candidates, "budget_downgrade" in made.reasons) == ("small", ("small-1",), False)
+    assert (made.reserved_nano_usd, made.dearest_nano_usd) == (0, 0), "what else might be called is left out"
+
+
+def test_what_was_asked_for_costs_something_though_the_floor_is_free() -> None:
+    by = book({**BACKENDS, "small-1": {**BACKENDS["small-1"], **FREE}})
+    made = plan(chat(POEM), by, purse(exhausted=True))
+    assert (made.candidates[0], made.reasons[0]) == ("small-1", "budget_downgrade")
+    answer = core.decide(received(), chat(POEM), by, purse(exhausted=True, rejects=True))
+    assert refused(answer).refusal.code == "budget_exhausted"
+
+
 def test_a_pin_is_never_re_routed_by_a_budget() -> None:
     refusal = refused(core.decide(received(), chat(POEM, model="large-1"), BOOK, purse(exhausted=True))).refusal
     assert (refusal.status, refusal.code) == (402, "budget_exhausted")

@@ -134,14 +134,38 @@ def test_where_there_is_enough_the_dearest_candidate_is_reserved_for_too():
     assert [plan.reserved_nano_usd for plan, _ in one.plans()] == [2 * WORST, WORST], "8 times as much, and no more"
 
 
-def test_what_costs_nothing_is_reserved_for_too(monkeypatch):
-    """The least there is, so that it has a lease: no ledger grants nothing, and who waits for it is refused."""
+def test_what_costs_nothing_waits_for_no_ledger(monkeypatch):
     for name, (tier, _) in PRICES.items():
         monkeypatch.setitem(PRICES, name, (tier, 0))
+    one = Classifier(on_exhausted="reject", daily_usd=0)
+    one.ask()
+    assert (one.plan.lease_id, len(one.plan.candidates), one.wishes()) == ("", 3, [])
+
+
+def test_what_may_cost_something_if_it_is_handed_on_is_reserved_for_though_its_first_choice_is_free(monkeypatch):
+    """One more than nothing, so that it has a lease: no ledger grants nothing, and who waits for it is refused."""
+    monkeypatch.setitem(PRICES, "large-1", ("large", 0))
+    monkeypatch.setitem(PRICES, "large-2", ("large", 0))
     one = Classifier()
     one.ask()
-    one.grant(8)
-    assert (one.plan.lease_id, one.plan.reserved_nano_usd) == ("classifier-1.1", 1)
+    one.grant(NANO // 4, spent=NANO // 4)
+    assert (one.plan.lease_id, one.plan.reserved_nano_usd, len(one.plan.candidates)) == ("classifier-1.1", 100_001, 3)
+
+
+@pytest.mark.parametrize("budget", [{"on_exhausted": "reject"}, {"when_ledger_is_away": "reject"}, {}])
+@pytest.mark.parametrize("silent", [False, True])
+def test_and_where_nothing_is_left_or_nobody_knows_it_is_carried_out_where_it_is_free(monkeypatch, budget, silent):
+    monkeypatch.setitem(PRICES, "large-1", ("large", 0))
+    one = Classifier(**budget)
+    one.ask()
+    assert one.plans() == []
+    if silent:
+        one.fall_silent()
+    else:
+        one.grant(0, spent=one.limit, held=0)
+    assert (one.plan.lease_id, one.plan.candidates) == ("", ("large-1",))
+    assert "budget_downgrade" not in one.plan.reasons
+    assert list(one.handlers.held()) == []
 
 
 def test_what_nobody_took_is_free_again_and_its_caller_is_told():
