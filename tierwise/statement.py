@@ -27,6 +27,11 @@ COLUMNS = (
 WIDEST = 1000  # characters
 
 
+# A spreadsheet runs a cell that begins so as a formula, and callers name services as they please (CSV injection).
+# A quote in front makes it text; it stands before a name's own too, so that no two names look the same.
+FORMULA_BEGINS = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")  # the last four are the wide = + - @
+
+
 class Line(NamedTuple):
     """One entry. `counts` are requests, input tokens, output tokens; None: it is no spend but a sum."""
 
@@ -75,13 +80,17 @@ def _sum(service: str, entry: str, amounts: dict[str, Any]) -> Line:
 
 
 def write_csv(told: dict[str, Any], out: TextIO) -> None:
+    """A name that a spreadsheet would take for a formula has a `'` in front. JSON has every name as it is."""
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS)
     for line in lines(told):
         counts = line.counts or ("", "", "")
-        rows.writerow(
-            (told["first"], line.service, line.entry, line.tier, line.backend, *counts, line.nano_usd, line.usd)
-        )
+        names = map(_as_text, (line.service, line.entry, line.tier, line.backend))
+        rows.writerow((told["first"], *names, *counts, line.nano_usd, line.usd))
+
+
+def _as_text(name: str) -> str:
+    return f"'{name}" if name.startswith(FORMULA_BEGINS) else name
 
 
 def table(told: dict[str, Any]) -> Table:

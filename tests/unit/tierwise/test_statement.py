@@ -53,6 +53,47 @@ def test_as_csv_every_entry_is_a_line_and_what_was_spent_makes_the_total():
     assert {row["day"] for row in rows} == {"2026-11-26"}
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("+1", "'+1"),
+        ("-1+1", "'-1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'=1", "''=1"),
+        ("billing", "billing"),
+        ("a=b-c", "a=b-c"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("column", ["service", "tier", "backend"])
+def test_as_csv_no_name_is_a_formula_to_a_spreadsheet_and_no_two_are_one(column, name, shown):
+    line = {"payer": "budget", "tier": "small", "backend": "small-1", **LINE, **amounts(cost=40), column: name}
+    service = {**TOLD["services"][1], "service": name if column == "service" else "legal", "lines": [line]}
+    out = io.StringIO()
+    statement.write_csv({**TOLD, "services": [service]}, out)
+    [row] = [row for row in csv.DictReader(io.StringIO(out.getvalue(), newline="")) if row["entry"] == "budget"]
+    assert row[column] == shown
+
+
+@pytest.mark.parametrize("begin", ["\r", "\n"])
+def test_as_csv_no_line_begins_with_a_name_s_formula(begin):
+    """No request can name such a service; a row of before may."""
+    out = io.StringIO()
+    statement.write_csv({**TOLD, "services": [{**TOLD["services"][1], "service": f"{begin}=1"}]}, out)
+    assert f"'{begin}=1" in out.getvalue()
+
+
+def test_as_csv_an_amount_below_nought_is_a_number():
+    """Batch prices may cost more than they save."""
+    service = {**TOLD["services"][1], **amounts(batch_saved=-5)}
+    out = io.StringIO()
+    statement.write_csv({**TOLD, "services": [service]}, out)
+    assert "legal,batch_saved,,,,,,-5,-0.000000005" in out.getvalue()
+
+
 def test_as_a_table_a_service_s_name_is_no_markup_and_nothing_saved_is_left_out():
     out = io.StringIO()
     Console(file=out, width=140).print(statement.table(TOLD))
