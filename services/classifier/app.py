@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.classifier.handlers import Handlers
 from services.classifier.metrics import Counts
 from services.classifier.purser import Purser
 from shared.hot_service import hot_service
 from shared.pulse import Pulse
+
+LANDING_S: Final = 3.0  # who waits for money waits two seconds at most; the supervisor waits five, compose ten
 
 
 async def serve() -> None:
@@ -28,6 +32,6 @@ async def serve() -> None:
         await handlers.start()
         pulse.start()
         await service.serve()
-        await handlers.stop()
+        await handlers.stop(LANDING_S)
         purser.stop()
         pulse.stop()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Final
 
@@ -78,6 +79,7 @@ class Handlers:
         self._purser = purser
         self._book: Book | None = None
         self._held: set[str] = set()
+        self._nobody_waits = asyncio.Event()
         self.outlook: Outlook = CLEAR  # of this moment; whoever learns more puts a new one here
 
     def held(self) -> Iterable[str]:
@@ -94,9 +96,14 @@ class Handlers:
         )
         self._questions = await self._bus.subscribe(ExplainRequested.subject, self._on_explain, queue="classifier")
 
-    async def stop(self) -> None:
+    async def stop(self, within_s: float) -> None:
+        """Takes no more requests, and lets those that wait for money get it, or its refusal."""
         await self._bus.unsubscribe(self._questions)
         await self._bus.unsubscribe(self._requests)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._held:
+                    await self._nobody_waits.wait()
 
     def on_policy(self, policy: Policy, version: int) -> None:
         self._book = book = compile_policy(policy, version)
@@ -159,15 +166,15 @@ class Handlers:
         service, now = service_of(received, chat), self._bus.time()
 
         def on_told() -> None:
-            self._held.discard(received.request_id)
+            self._let_go(received.request_id)
             purse = self._purser.grants.refused(service, received.received_at_us)
             self._decided(received, chat, book, body, self._decide(received, chat, book, service, purse))
 
-        self._held.add(received.request_id)
+        self._hold(received.request_id)
         until = now + received.deadline_ms / 1000
         asks = self._purser.grants.ask_how_it_stands(service, received.received_at_us, until, now, on_told)
         if not asks:
-            self._held.discard(received.request_id)
+            self._let_go(received.request_id)
         return asks
 
     # Paying -------------------------------------------------------------------------------------------------
@@ -181,11 +188,11 @@ class Handlers:
         if self._purser.reserve(plan, price):
             self._dispatch(plan, held.body)
             return
-        self._held.add(plan.request_id)
+        self._hold(plan.request_id)
         began_at = self._bus.time()
 
         def on_outcome(outcome: Outcome) -> None:
-            self._held.discard(plan.request_id)
+            self._let_go(plan.request_id)
             waited_ms = int((self._bus.time() - began_at) * 1000)
             try:
                 self._on_outcome(held, outcome, waited_ms)
@@ -224,6 +231,15 @@ class Handlers:
         else:
             held.refused = True
             self._pay(held)
+
+    def _hold(self, request_id: str) -> None:
+        self._held.add(request_id)
+        self._nobody_waits.clear()
+
+    def _let_go(self, request_id: str) -> None:
+        self._held.discard(request_id)
+        if not self._held:
+            self._nobody_waits.set()
 
     def _less_of_it(self, held: _Held) -> tuple[RequestPlanned, Purse | None]:
         """Its answer may be as long as the budget allows, so it would take all of it: others come too. Who answers is

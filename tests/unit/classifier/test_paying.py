@@ -1,5 +1,6 @@
 """Plans of services that have a budget: who waits, who is paid, who is sent to the floor. The bus is a list."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -47,6 +48,12 @@ class Bus:
 
     def publish(self, subject, payload, reply=b""):
         self.published.append((subject, payload, reply))
+
+    async def subscribe(self, subject, _callback, **_queue):
+        return subject
+
+    async def unsubscribe(self, subject):
+        self.published.append((b"unsubscribed", subject, b""))
 
 
 class Classifier:
@@ -328,6 +335,40 @@ def test_who_asks_how_it_would_be_decided_is_told_of_the_same_cap():
     assert 0 < one.plan.output_cap < LARGEST_CAP
     assert told["max_tokens"] == one.plan.output_cap
     assert told["budget"]["available_usd"] == "3.24"
+
+
+async def stopping(one, within_s):
+    await one.handlers.start()
+    task = asyncio.create_task(one.handlers.stop(within_s))
+    left = [(b"unsubscribed", subject, b"") for subject in ("explain", "route.*")]
+    await asyncio.sleep(0)
+    assert one.bus.published[-2:] == left
+    return task
+
+
+async def test_who_waits_for_money_as_a_classifier_is_stopped_gets_it():
+    one = Classifier()
+    one.ask()
+    task = await stopping(one, 5)
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    one.grant(2 * WORST)
+    await task
+    one.purser.grants.stop(one.bus.now)
+    assert (one.plan.lease_id, one.plan.candidates[0]) == ("classifier-1.1", "large-1")
+
+
+async def test_and_no_longer_than_a_stop_may_take():
+    one = Classifier()
+    one.ask()
+    await (await stopping(one, 0.05))
+    one.purser.grants.stop(one.bus.now)
+    assert one.plan.reasons[0] == "budget_downgrade"
+
+
+async def test_who_has_nobody_that_waits_stops_at_once():
+    one = Classifier()
+    await (await stopping(one, 60))
 
 
 def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others(monkeypatch, caplog):
