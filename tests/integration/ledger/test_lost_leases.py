@@ -180,7 +180,9 @@ async def test_charges_of_before_get_their_transfers_and_lose_them_with_the_migr
     await lease(connection, "c.held", 50)
     await record(store, paid(1, "c.0", 400, 150))
     await give_up(connection, NOW)
-    await connection.execute("UPDATE tierwise.budget_leases SET due_at = now() WHERE lease_id <> 'c.held'")
+    await connection.execute(
+        "UPDATE tierwise.budget_leases SET due_at = to_timestamp($1) WHERE lease_id <> 'c.held'", NOW
+    )
     await give_up(connection, NOW + 60)
     transfers, told = await connection.fetch(TRANSFERS), await statement(database_url)
     days = await connection.fetch("SELECT * FROM tierwise.ledger_days ORDER BY service, payer")
