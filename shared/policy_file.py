@@ -47,6 +47,11 @@ def read(path: Path, environment: Mapping[str, str], *, with_secrets: bool = Fal
     return read_bytes(content, str(path), environment, with_secrets=with_secrets)
 
 
+def parsed(text: str) -> Any:
+    """What stands in it, as it is written. Raises yaml.YAMLError, RecursionError."""
+    return yaml.load(text, _Loader)  # noqa: S506 - it is PyYAML's safe one
+
+
 def read_bytes(content: bytes, name: str, environment: Mapping[str, str], *, with_secrets: bool = False) -> Document:
     """The same of a file's content; `name` is what its faults call it."""
     node, tree, repeated = _parse(content, name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from shared import policy_file
 from shared.policy.names import substitute
 
 DEFAULT_HOST = "127.0.0.1"
@@ -90,8 +91,8 @@ def _existing(option: Path | None, environment: Mapping[str, str], folder: Path)
 def _server_section(config_text: str | None, environment: Mapping[str, str]) -> dict[str, Any]:
     """Faults of the file are for the ingress to explain; here it only may have an opinion on the address."""
     try:
-        document = yaml.safe_load(config_text or "")
-    except (yaml.YAMLError, ValueError, RecursionError):
+        document = policy_file.parsed(config_text or "")
+    except (yaml.YAMLError, RecursionError):
         return {}
     server = document.get("server") if isinstance(document, dict) else None
     if not isinstance(server, dict):
