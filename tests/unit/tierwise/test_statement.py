@@ -110,7 +110,7 @@ def test_however_narrow_the_terminal_no_amount_is_cut():
     Console(file=out, width=80).print(statement.table(TOLD))
     shown = out.getvalue()
     assert max(map(len, shown.splitlines())) <= 80
-    for whole in ("0.000000040", "0.000000065", "1,200", "88,000", "20,160"):
+    for whole in ("0.000000040", "0.000000068", "1,200", "88,000", "20,160"):
         assert whole in shown
 
 
