@@ -380,10 +380,10 @@ def _name(value: str | None, key: str) -> str:
 def _max_cost(value: str | float | None) -> int:
     if value is None or value == "":
         return -1
-    usd = Decimal(-1)
-    if len(str(value)) <= LONGEST_SAID_NAME:
+    usd, said = Decimal(-1), str(value)
+    if len(said) <= LONGEST_SAID_NAME and said.isascii() and "_" not in said:  # Python reads 1_0 as ten
         with suppress(InvalidOperation):
-            usd = Decimal(str(value))
+            usd = Decimal(said)
     if not (usd.is_finite() and 0 <= usd <= _DEAREST_USD):
         raise _refuse("metadata.tierwise_max_cost_usd", "must be an amount of US dollars. Send for example '0.01'")
     return nano_usd(usd)

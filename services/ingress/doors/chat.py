@@ -236,6 +236,6 @@ def _usd(value: str) -> int:
         amount = nano_usd(value)
     except (ArithmeticError, ValueError):
         amount = -1
-    if not 0 <= amount < 2**62:
+    if "_" in value or not 0 <= amount < 2**62:  # Python reads 1_0 as ten
         raise BadHeader("X-Tierwise-Max-Cost-Usd", "must be an amount of US dollars such as 0.002")
     return amount

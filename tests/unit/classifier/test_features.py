@@ -95,6 +95,8 @@ def test_a_wrong_type_is_refused_with_its_field_and_advice(field: str, value: An
         ("tierwise_service", "a\0"),
         ("tierwise_tier", []),
         ("tierwise_max_cost_usd", "much"),
+        ("tierwise_max_cost_usd", "1_0"),
+        ("tierwise_max_cost_usd", "\u0663"),
         ("tierwise_max_cost_usd", "-1"),
         ("tierwise_max_cost_usd", "nan"),
         ("tierwise_max_cost_usd", "1e999999999"),

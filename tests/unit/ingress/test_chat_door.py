@@ -60,6 +60,7 @@ def test_a_deadline_never_exceeds_the_servers(door):
         (b"X-Tierwise-Max-Cost-Usd", b"Infinity"),
         (b"X-Tierwise-Max-Cost-Usd", b"1e400"),
         (b"X-Tierwise-Max-Cost-Usd", b"a lot"),
+        (b"X-Tierwise-Max-Cost-Usd", b"1_0"),
         (b"X-Tierwise-Service", b"x" * 129),
         (b"X-Tierwise-Service", b"\xffbilling"),
         (b"X-Tierwise-Tier", b"a\x01b"),
