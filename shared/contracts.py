@@ -245,6 +245,24 @@ class Claimed(Hot, frozen=True, array_like=True, gc=False):
     request_ids: tuple[str, ...]
 
 
+class TokensCounted(Hot, frozen=True, array_like=True, gc=False):
+    """One call's input, in tokens: as the classifier estimated it, and as the provider reported it."""
+
+    backend: str
+    estimated: int
+    reported: int
+
+
+class TokensTold(Hot, frozen=True, array_like=True, gc=False):
+    """Some calls of late. From each dispatcher to every classifier, which reserves by it; whoever misses it loses
+    nothing but some precision.
+    """
+
+    subject: ClassVar[str] = "tokens"
+
+    counts: tuple[TokensCounted, ...]
+
+
 # 5. what outlives the call ----------------------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     system: str  # the ends of the system prompt, some SYSTEM_HEAD + SYSTEM_TAIL characters, whole words
     user: str  # the ends of the last user turn, likewise
     user_chars: int  # how long that turn was before it was cut
-    input_tokens: int  # estimated: bytes of all texts, tools and schemas by four, and a rate an image
+    input_tokens: int  # estimated: bytes of all texts, tools and schemas by script, and a rate an image
     output_cap: int  # 0: none. The larger of max_tokens and max_completion_tokens: a backend may heed either
     choices: int
     messages: int  # up to the last user turn
@@ -203,7 +203,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
         content = message.content
         role = message.role
         if isinstance(content, str):
-            text_bytes += len(content) if content.isascii() else len(content.encode())
+            text_bytes += len(content) if content.isascii() else _weight(content)
         elif content is None:
             if role != "assistant":
                 raise _refuse(
@@ -217,7 +217,7 @@ def _digest(body: _Body, cut_bytes: int) -> ChatRequest:
                         raise _refuse(
                             f"messages[{place}].content[{number}].text", "is missing. Give the part a `text`"
                         )
-                    text_bytes += len(part.text) if part.text.isascii() else len(part.text.encode())
+                    text_bytes += len(part.text) if part.text.isascii() else _weight(part.text)
                 elif part.image_url is not UNSET:
                     images += 1
         if role == "user":
@@ -348,6 +348,12 @@ def between_words(text: str, place: int) -> int:
     """The end of the word that stands at `place`, if it is near: half of `proven` would be read as `prove`."""
     space = text.find(" ", place, place + _LONGEST_WORD)
     return space if space >= 0 else place
+
+
+def _weight(text: str) -> int:
+    """Its bytes, as tokens come of them: a token of other scripts than ASCII is three bytes or so, and not four."""
+    size = len(text.encode())
+    return size + (size - len(text)) // 2
 
 
 def _size(raws: list[Raw]) -> int:

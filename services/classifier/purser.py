@@ -15,9 +15,10 @@ from msgspec.structs import force_setattr
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 
+from services.classifier.calibration import Calibration
 from services.classifier.grants import TICK_S, Grants, Outcome
 from shared.budgets import Limits
-from shared.contracts import Granted, GrantRequested, RequestPlanned, encode
+from shared.contracts import Granted, GrantRequested, RequestPlanned, TokensTold, encode
 from shared.hotbus import HotBus
 from shared.money import NanoUsd
 from shared.policy import Budget
@@ -28,6 +29,7 @@ LOOK_EVERY_S: Final = 0.5
 
 _SUBJECT: Final = GrantRequested.subject.encode()
 _granted = msgspec.msgpack.Decoder(Granted)
+_told = msgspec.msgpack.Decoder(TokensTold)
 _words = msgspec.json.Decoder(dict[str, Budget])
 
 
@@ -43,8 +45,10 @@ class Purser:
         self._revision = 0
         self._timer: asyncio.TimerHandle | None = None
         self.grants = Grants(instance, self._send)
+        self._calibration = Calibration()
 
     async def start(self) -> None:
+        await self._bus.subscribe(TokensTold.subject, self._on_tokens)
         await self._bus.subscribe(f"{self._inbox}*", self._on_answer)
         self._tick()
 
@@ -55,7 +59,8 @@ class Purser:
         self.grants.stop(self._bus.time())
 
     def on_policy(self, file: Mapping[str, Budget], rank: Mapping[str, int]) -> None:
-        """`rank` is each tier's place."""
+        """`rank` is each tier's place. A backend may be another model from now on."""
+        self._calibration = Calibration()
         if (file, rank) != (self._file, self._rank):
             self._file, self._rank = file, rank
             self._apply()
@@ -82,12 +87,15 @@ class Purser:
         self.grants.park(plan.service, plan.received_at_us, amount, _ends_at(plan, now), now, told)
 
     def _amount(self, plan: RequestPlanned, price: Price) -> NanoUsd:
-        """The worst case. Where the day has so much left, with the input taken twice: tokens are counted by bytes,
-        and some texts have twice as many. Where there is enough, with the dearest candidate's on top: another may be
-        called, should the first take money and not answer.
+        """The worst case, with the input as the provider has counted it of late. Where the day has so much left, with
+        the input taken twice: some texts have twice as many tokens as others of their length. Where there is enough,
+        with the dearest candidate's on top: another may be called, should the first take money and not answer.
         """
         least = plan.reserved_nano_usd or 1  # nothing is never granted, and a plan without a lease is bound by none
-        cautious = least + cost(price, plan.input_tokens, 0, 0)
+        sent = self._calibration.input_tokens(plan.candidates[0], plan.input_tokens)
+        if sent > plan.input_tokens:
+            least += cost(price, sent - plan.input_tokens, 0, 0)
+        cautious = least + cost(price, sent, 0, 0)
         both = cautious + plan.dearest_nano_usd
         if self.grants.is_ample(plan.service, plan.received_at_us, both):
             return both
@@ -116,6 +124,9 @@ class Purser:
             self.grants.on_away(number, now)
         else:
             self.grants.on_granted(number, _granted.decode(payload), now)
+
+    def _on_tokens(self, _subject: bytes, _reply: bytes, payload: bytes, _status: bytes) -> None:
+        self._calibration.learn(_told.decode(payload).counts)
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)

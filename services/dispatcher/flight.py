@@ -44,6 +44,9 @@ class Tower(Protocol):
         """The way back to the caller."""
 
     def record(self, usage: RequestUsage) -> None: ...
+    def counted(self, backend: str, estimated: int, reported: int) -> None:
+        """Tokens of one call's input."""
+
     def landed(self, flight: Flight) -> None:
         """Nothing of it is left to do."""
 
@@ -477,6 +480,8 @@ class Flight(Call):
             return None
         usage = self._account.close(status, self._reasons(), latency_ms, self._first_token_ms)
         self._tower.record(usage)
+        if usage.usage_source == "reported":
+            self._tower.counted(usage.backend, self.plan.input_tokens, usage.input_tokens)
         return usage
 
     def _land_if_done(self) -> None:

@@ -19,6 +19,7 @@ from services.dispatcher.downlink import Downlink
 from services.dispatcher.flight import Flight
 from services.dispatcher.journal import UsageJournal
 from services.dispatcher.metrics import Counts
+from services.dispatcher.tally import Tally
 from shared.contracts import (
     CallerLeft,
     CreditGranted,
@@ -68,6 +69,8 @@ class Tower:
         self._backends = backends
         self._journal = journal
         self._counts = counts
+        self._tally = Tally(bus)
+        self.counted = self._tally.add
         self._flights: dict[bytes, Flight] = {}
         self._parked: list[tuple[float, RequestPlanned, bytes]] = []
         self._left: dict[bytes, _Left] = {}
@@ -81,6 +84,7 @@ class Tower:
         await self._bus.subscribe(f"{CallerLeft.subject}.*", self._on_caller_left)
         self._bus.on_lost(self._on_bus_lost)
         self._plans = await self._bus.subscribe(RequestPlanned.subject, self._on_plan, queue="dispatcher")
+        self._tally.start()
         self._sweep()
 
     async def stop(self, within_s: float) -> None:
@@ -95,6 +99,7 @@ class Tower:
                 break
         for flight in list(self._flights.values()):
             flight.stop(STOPPING)
+        self._tally.stop()
         if self._timer is not None:
             self._timer.cancel()
 

@@ -38,6 +38,8 @@ from shared.contracts import (
     RequestUsage,
     SavingsAsked,
     SpendAsked,
+    TokensCounted,
+    TokensTold,
     UsageRecorded,
     ValidationUsage,
     encode,
@@ -75,6 +77,7 @@ EVENTS = [
     CreditGranted(32),
     CallerLeft("hung_up"),
     Beat("dispatcher", "dispatcher-0123456789ab", 3),
+    TokensTold((TokensCounted("small-1", 120, 131), TokensCounted("cloud-1", 40, 38))),
     ClaimAsked("req_0123456789ab"),
     Claimed("dispatcher-0123456789ab", (ID,)),
     UsageRecorded("dispatcher-0123456789ab.1", (USAGE,)),
@@ -158,7 +161,7 @@ def test_every_event_has_a_golden_payload():
         if isinstance(value, type) and issubclass(value, contracts.Hot) and value is not contracts.Hot
     }
     parts_of_others = {Refusal, Features, RequestUsage, AttemptUsage, contracts.LedgerAsked}
-    parts_of_others |= {GrantAsked, LeaseReported, Grant}
+    parts_of_others |= {GrantAsked, LeaseReported, Grant, TokensCounted}
     assert events - parts_of_others == {type(event) for event in EVENTS}
 
 

@@ -38,7 +38,7 @@ AT_ONCE_S = 10.0  # on a busy machine; what was leased before would last longer
 HARD = "Prove that the square root of two is irrational, step by step."
 
 
-def config(small: str, large: str, budgets: str) -> str:
+def config(small: str, large: str, budgets: str, input_usd: int = 0) -> str:
     """The day of each budget does not end meanwhile."""
     return f"""
 server: {{request_timeout_s: {TIMEOUT_S}}}
@@ -47,7 +47,7 @@ backends:
   - {{name: small-1, tier: small, provider: openai-compatible, base_url: "{small}", model: s, context_window: 100000,
       max_concurrent: 500, price: {{input_per_1m: 0, output_per_1m: 1}}}}
   - {{name: large-1, tier: large, provider: openai-compatible, base_url: "{large}", model: l, context_window: 100000,
-      max_concurrent: 500, price: {{input_per_1m: 0, output_per_1m: 100}}}}
+      max_concurrent: 500, price: {{input_per_1m: {input_usd}, output_per_1m: 100}}}}
 budgets: {budgets.replace("daily_usd", f"timezone: {ZONE}, daily_usd")}
 """
 
@@ -136,12 +136,25 @@ def is_floored(one: Answer) -> bool:
 
 
 @contextmanager
-def shop(budgets: str) -> Iterator[Shop]:
+def shop(budgets: str, *, counts: int = 20, input_usd: int = 0) -> Iterator[Shop]:
+    """`counts`: the tokens of input that the providers report, whatever was sent."""
     with Upstream() as small, Upstream() as large:
         for upstream in (small, large):
-            upstream.always(answer(usage=(20, TOKENS), after_s=0.05))
-        with Stack(config(small.url, large.url, budgets)) as stack:
+            upstream.always(answer(usage=(counts, TOKENS), after_s=0.05))
+        with Stack(config(small.url, large.url, budgets, input_usd)) as stack:
             yield Shop(stack, small, large)
+
+
+def test_a_provider_that_counts_many_times_our_tokens_passes_no_limit():
+    """Of such requests the limit pays for some; what one reserves is learned from those before it."""
+    counts, input_usd = 1_000, 50
+    cost = counts * input_usd * NANO // 10**6 + COST
+    with shop("{default: {daily_usd: 1, on_exhausted: reject}}", counts=counts, input_usd=input_usd) as one:
+        answers = one.ask_many(60, 4)
+        answered = sum(answer.status == 200 for answer in answers)
+        assert answered == calls(one.large)
+        assert NANO - 2 * cost <= answered * cost <= NANO
+        assert one.settled()["spent_nano_usd"] == answered * cost == one.stated()
 
 
 @pytest.fixture

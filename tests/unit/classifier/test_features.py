@@ -183,7 +183,15 @@ def test_tokens_are_estimated_by_bytes_of_text_and_not_of_pictures() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
     text = {"type": "text", "text": "é" * 2000}
     asked = read_json(messages=[{"role": "user", "content": [text, picture]}])
-    assert asked.input_tokens == 1000 + 4 + 1100
+    assert asked.input_tokens == 1250 + 4 + 1100
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("word " * 80, 100), ("слово" * 80, 250), ("字" * 100, 100), ("क" * 100, 100)]
+)
+def test_a_token_is_four_bytes_of_ascii_and_three_or_so_of_another_script(text, tokens):
+    for content in (text, [{"type": "text", "text": text}]):
+        assert read_json(messages=[{"role": "user", "content": content}]).input_tokens == tokens + 4
 
 
 def test_the_head_of_a_large_body_counts_as_the_whole() -> None:

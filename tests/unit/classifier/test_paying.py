@@ -21,6 +21,8 @@ from shared.contracts import (
     PlanRefused,
     RequestPlanned,
     RequestReceived,
+    TokensCounted,
+    TokensTold,
     encode,
     pack,
     unpack,
@@ -31,6 +33,7 @@ from shared.policy import from_tree
 ID = "req_0123456789ab0000002a"
 NOON_US = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1e6)
 NANO = 1_000_000_000
+INPUT = {"input_per_1m": 0}
 PRICES = {"small-1": ("small", 1), "large-1": ("large", 100), "large-2": ("large", 200)}
 WINDOWS = dict.fromkeys(PRICES, 100_000)
 PROVE = b'{"model":"auto","messages":[{"role":"user","content":"Prove it."}]}'
@@ -74,7 +77,7 @@ class Classifier:
                 "provider": "vllm",
                 "base_url": "http://x",
                 "model": name,
-                "price": {"input_per_1m": 0, "output_per_1m": price},
+                "price": {**INPUT, "output_per_1m": price},
                 "context_window": WINDOWS[name],
             }
             for name, (tier, price) in PRICES.items()
@@ -392,3 +395,18 @@ def test_a_failure_of_one_who_waited_is_told_to_its_caller_and_spares_the_others
     one.grant(NANO)
     assert one.refusal.code == "internal_error"
     assert len(one.plans()) == 1
+
+
+def test_a_plan_reserves_for_as_many_tokens_as_its_provider_counts(monkeypatch):
+    monkeypatch.setitem(INPUT, "input_per_1m", 50)
+
+    def reserved(*counts):
+        one = Classifier(daily_usd=5)
+        one.purser._on_tokens(b"", b"", encode(TokensTold(counts)), b"")
+        one.ask()
+        one.grant(NANO)
+        return one.plan.reserved_nano_usd
+
+    as_estimated = reserved()
+    assert reserved(TokensCounted("large-2", 7, 1_007)) == as_estimated  # it is another's
+    assert reserved(TokensCounted("large-1", 7, 1_007)) == as_estimated + 2 * 1_000 * 50_000

@@ -65,6 +65,7 @@ class Tower:
         self.now = 0.0
         self.frames: list[bytes] = []
         self.records: list[RequestUsage] = []
+        self.counts: list[tuple[str, int, int]] = []
         self.landed_flights = []
         self.failures: list[tuple[str, str]] = []
         self.bugs: list[Exception] = []
@@ -75,6 +76,9 @@ class Tower:
     def record(self, usage):
         encode(usage)
         self.records.append(usage)
+
+    def counted(self, backend, estimated, reported):
+        self.counts.append((backend, estimated, reported))
 
     def landed(self, flight):
         self.landed_flights.append(flight)
@@ -140,6 +144,7 @@ def test_an_answer_is_recorded_ahead_of_itself(world, tower):
     assert (record.status, record.backend, record.cost_nano_usd) == (200, "cheap", 15_000)
     assert not record.attempts[0].is_cost_reported
     assert (head.cost_nano_usd, head.saved_nano_usd) == (15_000, 1_500_000 - 15_000)
+    assert tower.counts == [("cheap", 10, 10)]
     assert world.targets["cheap"].load.in_flight == 0
     assert len(tower.landed_flights) == 1
 
