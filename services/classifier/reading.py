@@ -45,7 +45,7 @@ class Reader:
                 patterns.append(_pattern(spelt))
                 self._meanings.append((phrase, phrase.startswith("^")))
         # All phrases in one pass, 3 ns a character: docs/decisions/0007-one-automaton-for-all-cues.md.
-        self._find = BytesAhoCorasick(patterns, implementation=Implementation.DFA).find_matches_as_indexes
+        self._find = BytesAhoCorasick(patterns, implementation=Implementation.ContiguousNFA).find_matches_as_indexes
 
     def numbers(self, phrases: Container[str]) -> frozenset[int]:
         """What `scan` calls any spelling of these phrases."""
@@ -152,7 +152,7 @@ _QUESTIONS: Final = ("\N{FULLWIDTH QUESTION MARK}".encode(), "\N{ARABIC QUESTION
 def whole(chat: ChatRequest) -> bytes:
     """The system prompt and the user's turn, not parted: enough where nothing speaks for an easy task."""
     user = _words(chat.user).rstrip(_MARKS)
-    return _spaced(b"~%b\x01~%b $ \x02" % (_words(chat.system), user))
+    return _spaced(b"~%b \x01~%b $ \x02" % (_words(chat.system), user))
 
 
 def parted(chat: ChatRequest) -> bytes:
@@ -162,7 +162,8 @@ def parted(chat: ChatRequest) -> bytes:
     before, behind = _words(parts.before).rstrip(_MARKS), _words(parts.behind).rstrip(_MARKS)
     ends_before, ends_behind = (b"", b" $ ") if behind else (b" $ ", b"")
     return _spaced(
-        b"~%b\x01~%b%b\x02~%b%b\x03~%b\x04|%b " % (system, before, ends_before, behind, ends_behind, material, form)
+        b"~%b \x01~%b%b \x02~%b%b \x03~%b \x04|%b "
+        % (system, before, ends_before, behind, ends_behind, material, form)
     )
 
 
