@@ -33,11 +33,14 @@ _LABEL: Final = re.compile(
     r"[\s#*\-=_]{0,8}(?:the |my |input |source |raw |customer |user |full )?"
     r"(?:text|article|document|source|input|passage|e-?mail|mail|message|transcript|paragraph|content|review|abstract|"
     r"story|post|tweet|conversation|dialogue|comment|note|notes|report|letter|ticket|log|logs|data|sentence|context|"
-    r"thread|body|subject|from|file|excerpt|snippet|description|product|title|kommentar|nachricht|texte|texto|testo|"
-    r"tekst|текст|metin|النص|पाठ|文本|文章|本文|テキスト|텍스트|본문)"
+    r"thread|body|subject|from|file|excerpt|snippet|description|product|title|statement|claim|utterance|query|headline|"
+    r"user|customer|speaker|plot|request|job|recipe|invoice|receipt|contract|clause|caption|example|ad|chat|kommentar|"
+    r"nachricht|texte|texto|testo|tekst|текст|metin|النص|पाठ|文本|文章|本文|テキスト|텍스트|본문)"
     r"[\s*]{0,3}(?:[:：]|$)",  # noqa: RUF001
     re.IGNORECASE,
 )
+# A turn of a conversation: `Anna: …`, `#Person1#: …`, `[10:02] Agent: …`.
+_TURN: Final = re.compile(r"(?!(?i:q|question|problem|task)\b)[\[(#*]{0,2}\w[\w .:#'\-\])]{0,24}[:：]\s+\S")  # noqa: RUF001
 # How instructions go on after a blank line.
 _GOES_ON: Final = re.compile(
     r"[\s*#\->]{0,4}(?:#|you (?:are|will|must|should|can|have|need)|"
@@ -94,6 +97,8 @@ def _before(lines: list[str], breaks: set[int]) -> tuple[str, int]:
     for place, line in enumerate(lines):
         if _is_label(line) or (place and place in breaks and not _GOES_ON.match(line)):
             return "\n".join(lines[:place]), place
+        if place and _is_turn(line) and place + 1 < len(lines) and _is_turn(lines[place + 1]):
+            return "\n".join(lines[:place]), place
         if place and (taken + len(line) > LONGEST_HEAD or len(line) > _SHORT_PARAGRAPH):
             return "\n".join(lines[:place]), place
         taken += len(line)
@@ -111,13 +116,17 @@ def _is_label(line: str) -> bool:
     return _LABEL.match(line) is not None
 
 
+def _is_turn(line: str) -> bool:
+    return not _COLONS.isdisjoint(line[:_LONGEST_LABEL]) and bool(_TURN.match(line)) and not _GOES_ON.match(line)
+
+
 def _behind(lines: list[str], at: int) -> tuple[str, int]:
     """The last paragraphs that are instructions, and where the material ends."""
     taken = 0
     end = len(lines)
     while end > at:
         line = lines[end - 1]
-        if taken + len(line) > LONGEST_TAIL or _is_label(line):
+        if taken + len(line) > LONGEST_TAIL or _is_label(line) or _is_turn(line):
             break
         taken += len(line)
         end -= 1
