@@ -12,20 +12,22 @@ from typing import Final
 import msgspec
 
 from services.classifier import reading, shape
-from services.classifier.cues import ENGLISH, REASONING, VETO, Cue
+from services.classifier.cues import REASONING, VETO, Cue
+from services.classifier.easy_tasks import EASY_TASKS
 from services.classifier.features import ChatRequest
+from services.classifier.hard_tasks import HARD_TASKS
 from services.classifier.other_languages import OTHER_LANGUAGES
 from services.classifier.reading import BEFORE, BEHIND, FORM, MATERIAL, SYSTEM, Reader, Reading
 from shared.contracts import CATEGORIES
 
 EASY: Final = frozenset({"extraction", "summarisation", "classification"})
-CUES: Final = (*ENGLISH, *OTHER_LANGUAGES)
+CUES: Final = (*EASY_TASKS, *HARD_TASKS, *OTHER_LANGUAGES)
 
 EASY_MARGIN: Final = 3  # what an easy category must have over everything that speaks against it
 KNOWN_MARGIN: Final = 5  # that much more where there is no material: an answer must be known then, not found
 CLEAR_MARGIN: Final = 2  # the same, of a part that holds instructions and no material
 HARD_MARGIN: Final = 3  # what reasoning or code must have to be called by its name
-PLAIN: Final = 6  # what weighs so much is no passing word where instructions are expected
+PLAIN: Final = 12  # what weighs so much is no passing word where instructions are expected
 SHORT_TURN: Final = 300  # characters: a longer one behind a clear system prompt is material, whatever it orders
 LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 bytes for all
 
@@ -100,7 +102,7 @@ def _weigh(chat: ChatRequest, readings: list[Reading]) -> Verdict:
     if found[BEHIND]:
         before = system | found[BEFORE]
         if _is_clear(before):
-            asks = ("? $", BEHIND, False) in readings
+            asks = ("? $", BEHIND, False) in readings and ("question |", BEHIND, False) not in readings
             before |= found[BEHIND] if asks else _orders(readings, (BEHIND,), PLAIN)
             return _verdict(chat, before, readings)
         if _orders(readings, (BEFORE,)):  # hard work, whatever the material says
