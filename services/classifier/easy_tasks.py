@@ -22,32 +22,45 @@ EASY_TASKS: Final = (
         slot filler
     """, names=False, form=True),
     cue("find and list", EXTRACTION, 2, """
-        ^list; ^list all; ^list every; ^list any; ^list each; ^list the; ^find all; ^find every; ^find any;
-        ^write all; ^write all the; ^write every; ^write the names; ^find the; ^find the names; ^identify all;
-        ^identify any; ^identify the named; ^identify the entities; ^identify and list; ^identify each;
-        ^identify every; ^identify the; ^locate; ^locate all; ^highlight; ^highlight all; ^mark all; ^mark the;
-        ^mark every; ^collect; ^collect all; ^collect the; ^return all; ^return a list of; ^return every; ^get all;
-        ^get every; ^name all; ^name every; ^tag all; ^tag the; ^tag each; ^tag every; ^annotate; ^spot all;
-        ^gather all; ^retrieve all; ^copy; ^copy the; ^copy out; ^copy any; ^note all; ^note down; ^enumerate;
-        ^enumerate all; ^recognize; ^recognise; ^detect all; ^detect every; ^detect the entities; ^detect pii;
-        ^give me all; ^give all; ^give every; ^give each; ^give the names; ^give the values; ^capture all; ^fetch all;
-        ^select all; ^select every; ^select any; ^select the words; ^select the tokens; ^output all; ^output every;
-        ^output any; ^output each; ^write down all; ^write down the; ^write out all; ^write out each; ^underline;
-        ^save the; ^save every; ^save each; ^save all; ^prefill; ^pre fill; ^record each; ^make a list;
-        ^make a list of; ^list out; ^show all; ^quote; ^quote the; ^mention all; ^tell me all; ^what are the names;
-        ^provide the list; ^provide a list; ^provide all; ^produce all
+        ^list; ^list all; ^list every; ^list any; ^list each; ^list the; ^write down every; ^write down all;
+        ^write down each; ^write out every; ^write out all; ^write out each; ^split each; ^split every;
+        ^split {the} {doc}; ^take all; ^take every; ^take from; ^find all; ^find every; ^find any; ^write all;
+        ^write all the; ^write every; ^write the names; ^find the; ^find the names; ^identify all; ^identify any;
+        ^identify the named; ^identify the entities; ^identify and list; ^identify each; ^identify every;
+        ^identify the; ^locate; ^locate all; ^highlight; ^highlight all; ^mark all; ^mark the; ^mark every; ^collect;
+        ^collect all; ^collect the; ^return all; ^return a list of; ^return every; ^get all; ^get every; ^name all;
+        ^name every; ^tag all; ^tag the; ^tag each; ^tag every; ^annotate; ^spot all; ^gather all; ^retrieve all;
+        ^copy the; ^copy out; ^copy any; ^note all; ^note down; ^enumerate; ^enumerate all; ^recognize; ^recognise;
+        ^detect all; ^detect every; ^detect the entities; ^detect pii; ^give me all; ^give all; ^give every;
+        ^give each; ^give the names; ^give the values; ^capture all; ^fetch all; ^select all; ^select every;
+        ^select any; ^select the words; ^select the tokens; ^output all; ^output every; ^output any; ^output each;
+        ^write down the; ^underline; ^save the; ^save every; ^save each; ^save all; ^prefill; ^pre fill; ^record each;
+        ^make a list; ^make a list of; ^list out; ^show all; ^quote the; ^mention all; ^tell me all;
+        ^what are the names; ^provide the list; ^provide a list; ^provide all; ^produce all
     """),
     cue("give", EXTRACTION, 2, """
-        ^return the; ^get the; ^give me the; ^give the; ^output the; ^read off; ^read out; ^read the; ^look for;
-        ^search for; ^state the; ^provide the; ^show the; ^mention the; ^take the; ^tell me the; ^record the;
-        ^register; ^enter the; ^name the; ^capture; ^fetch; ^grab; ^lift; ^return each; ^write down; ^write out;
-        ^return any; ^cite the; ^split the; ^split each; ^isolate; ^circle; ^indicate all
+        ^return the; ^get the; ^take |; ^give me the; ^give the; ^output the; ^read off; ^read out; ^read the;
+        ^look for; ^search for; ^state the; ^provide the; ^show the; ^mention the; ^take the; ^tell me the;
+        ^record the; ^register; ^enter the; ^name the; ^capture; ^fetch; ^grab; ^lift; ^return each; ^write down;
+        ^write out; ^return any; ^cite the; ^split the; ^split each; ^isolate; ^circle; ^indicate all
     """, names=False),
     cue("which are named", EXTRACTION, 3, """
         ^who are the speakers; ^who are the participants; ^who are the authors; ^who are the parties; ^from each;
         ^from every; ^which {things} are; ^which {things} does; ^which {things} is; ^what {things} are;
         ^what {things} does; ^what {things} is; ^who is mentioned; ^which {things} do; ^what {things} do;
         ^what are the {things}; ^who are the people; ^{find} all {things}; ^{find} the {things}; ^{find} {things}
+    """),
+    cue("mentioned there", EXTRACTION, 3, """
+        that appear in; that occur in; that are mentioned; which are mentioned; are mentioned in {the} {doc};
+        mentioned in {the} {doc}; is mentioned in {the} {doc}; that it mentions; that {the} {doc} mentions;
+        that appears in; that {the} {doc} states; that {the} {doc} contains; that occurs in; occurring in {the} {doc};
+        it mentions; appearing in {the} {doc}; named in {the} {doc}; appear in {the} {doc}; occur in {the} {doc};
+        found in {the} {doc}; stated in {the} {doc}; given in {the} {doc}; present in {the} {doc}
+    """),
+    cue("attribute value", EXTRACTION, 3, """
+        for each of these attributes; the value stated; attribute value pairs; attribute value per line; values only;
+        values stated above; only the values; attribute value pair; for each attribute; the following attributes of;
+        name value pairs; field value; each of the following fields; each of these fields; for each field
     """),
     cue("stands in text", EXTRACTION, 2, """
         from {this} {text}; in {this} {text}; from a {text}; of {this} {text}; within {this} {text};
@@ -162,7 +175,8 @@ EASY_TASKS: Final = (
         ^reduce {the} {doc}; ^sum the; ^outline {the} {doc}; ^summarize it; ^make it shorter; ^make this shorter;
         ^make shorter; ^boil the; ^boil {the} {doc}; ^digest; ^cut this down; ^cut it down; ^trim {the} {doc};
         ^shrink {the} {doc}; ^shrink this; ^shrink it; ^{make} {a} {summary}; ^{make} {summary};
-        ^provide me with a summary; ^give me the gist; ^give me the short version; ^paraphrase briefly
+        ^provide me with a summary; ^give me the gist; ^give me the short version; ^paraphrase briefly;
+        tl | dr version; tldr version; the tl | dr; ^{make} its {summary}
     """),
     cue("summarising", SUMMARISATION, 4, """
         summarize; summarise; summarizes; summarises; summarizing; summarising; summarized; summarised; summarization;
@@ -170,7 +184,7 @@ EASY_TASKS: Final = (
         boils down to; shorter version; boil down to; condensing; gist of; summed up; short version of; sums up;
         recaps; recap style; minutes style; digests; compress it; compress; compressed; boil the; shortened;
         condenses; abridged; highlights; tighter version; digest; sum up; to sum up; to sum it up; 'tl | dr'; 'tldr';
-        summarised as; summarized as; shrink
+        summarised as; summarized as; shrink; tl | dr version; tldr version; the tl | dr
     """, names=False),
     cue("a summary", SUMMARISATION, 7, """
         summary of {this} {text}; summary of; summary of the; summary of this; summary for this; summary for the;
@@ -199,8 +213,10 @@ EASY_TASKS: Final = (
         boiled down; brief account; main facts; lay summary; abridged version; elevator pitch; quick read;
         synopsis of; recap of; minutes summary; quick rundown; rundown of; decisions and open points; decisions made;
         what was agreed; essential points; essential facts; in three bullets; bullet points that; lecture notes;
-        one liner for; what matters most; bottom line; central point; central message; keeping only;
-        only what matters; crux of; nutshell
+        one liner for; what matters most; bottom line; wrap up note; call notes; call note; wrap up; case note;
+        'in brief'; handover note; central point; central message; keeping only; only what matters; crux of; nutshell;
+        key bullet points; outcome of {the} {doc}; results of {the} {doc}; outcomes of {the} {doc};
+        in 20 words or less; bullet point form; highlights from
     """),
     cue("in few words", SUMMARISATION, 4, """
         ^explain in one sentence; ^explain in two sentences; ^explain in a sentence; ^explain in a few;
@@ -263,7 +279,9 @@ EASY_TASKS: Final = (
         ^sort {the} {doc} into; ^sort the following into; ^sort these into; ^sort it into; ^sort them into; ^route;
         ^route support; ^route each; ^sort each; ^place each; ^put each; ^assign {this} {label}; ^assign a {label};
         ^assign one; ^assign {the} {doc}; ^assign the {fitting} {label}; ^bucket; ^tag this; ^flag; ^flag any;
-        ^prioritize this ticket; ^grade the sentiment; ^rate the sentiment; ^divide into
+        ^prioritize this ticket; ^grade the sentiment; ^rate the sentiment; ^divide into; classify it; classify them;
+        classify {the} {doc}; classify each; categorize it; categorise it; categorize them; categorize {the} {doc};
+        label it as; ^assign it; ^assign them; assign it to; sort it into; classify into; classified into one
     """),
     cue("assign", CLASSIFICATION, 3, """
         ^assign; ^assign a; ^assign the; ^detect; ^detect the; ^detect whether; ^detect if; ^detects; ^group each;
@@ -283,7 +301,9 @@ EASY_TASKS: Final = (
         falls into; fall into; content moderation; intent detection; intent classification; sentiment analysis;
         text classification; topic classification; spam detection; language identification; language detection;
         labeled; labelled; labeling; labelling; categorization; sentiment classification; moderation; content filter;
-        routing; you moderate; moderator; router; annotator; sorted into; tagger
+        routing; you moderate; moderator; router; annotator; sorted into; tagger; classify it; classify them;
+        classify {the} {doc}; classify each; categorize it; categorise it; categorize them; categorize {the} {doc};
+        label it as; classify into; classified into one
     """, names=False),
     cue("which label", CLASSIFICATION, 6, """
         which {label}; what {label}; which of {this} {labels}; one of {this} {labels}; one of these {labels};
@@ -364,7 +384,10 @@ EASY_TASKS: Final = (
         is it a question; remove or keep; keep or remove; approve or reject; accept or reject; approve or deny;
         active or passive; active or in the passive; real or satire; real or fake; fake or real; urgent help;
         native speaker; paraphrases; paraphrase or not; are paraphrases; mean the same; the same product;
-        the same person; the same event; the same entity; match or no match
+        the same person; the same event; the same entity; match or no match; how severe; how serious; how formal;
+        moderation decision; allow or deny; allow deny; keep remove; remove keep; approve reject; accept reject;
+        safe unsafe; spam ham; ham spam; toxic non toxic; relevant irrelevant; approve deny; clickbait or;
+        factual or not; is it sarcastic; sarcastic or not
     """),
     cue("asked of a text", CLASSIFICATION, 4, """
         ^is {this} {text}; ^is the {who}; ^is this {who}; ^does {this} {text}; ^does the {who}; ^did the {who};
@@ -376,8 +399,10 @@ EASY_TASKS: Final = (
         whether the {text}s; whether these {text}s; ^could {the} {doc}; ^can {the} {doc}; ^are the two questions;
         ^are these questions; ^do the two questions; ^are the questions; ^do these questions; ^do these two questions;
         whether the two questions; if the two questions; ^are these two questions; ^do the questions;
-        whether the questions; two questions are; ^is this question; ^is the question; ^is the following question;
-        ^does the question; ^does this question; ^should {the} {doc} be; ^should it be removed; is {the} {doc} about
+        whether the questions; two questions are; text above contain; contract contain; clause contain;
+        document contain; above contain; above mention; ^is this question; ^is the question;
+        ^is the following question; ^does the question; ^does this question; ^should {the} {doc} be;
+        ^should it be removed; is {the} {doc} about
     """),
     cue("yes or no", CLASSIFICATION, 3, """
         yes or no; yes no; answer yes; answer only yes; only yes or no; reply yes or no; yes if; no otherwise; 1 or 0;

@@ -28,6 +28,7 @@ KNOWN_MARGIN: Final = 5  # that much more where there is no material: an answer 
 CLEAR_MARGIN: Final = 2  # the same, of a part that holds instructions and no material
 HARD_MARGIN: Final = 3  # what reasoning or code must have to be called by its name
 PLAIN: Final = 12  # what weighs so much is no passing word where instructions are expected
+ORDER: Final = 6  # and what weighs so much in a system prompt is wanted besides a form
 SHORT_TURN: Final = 300  # characters: a longer one behind a clear system prompt is material, whatever it orders
 LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 bytes for all
 
@@ -150,10 +151,13 @@ def _asks(readings: list[Reading]) -> bool:
     if _orders(readings, (SYSTEM, BEFORE, BEHIND)):
         return True
     return any(
-        phrase == "? $"
-        or (where == SYSTEM and any(CUES[number].category >= REASONING for number in _cues(phrase, where)))
+        phrase == "? $" or (where == SYSTEM and any(_is_order(CUES[number]) for number in _cues(phrase, where)))
         for phrase, where, _ in readings
     )
+
+
+def _is_order(cue: Cue) -> bool:
+    return cue.category >= REASONING and cue.weight >= ORDER
 
 
 def names(verdict: Verdict) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ HARD_TASKS: Final = (
         multi hop; hypothetically; what would happen; does not belong; doesn't belong; makes more sense; makes sense;
         most logical; logically continues; continues the; likely cause; likely effect; valid argument; is missing;
         fills the blank; fill in the blank; fills it; the blank; fill the blank; best completes; right ending;
-        correct ending; pronoun; refer to ? $; acted; contradicts itself; adjective order; correct order;
-        alphabetically; in what order; the order of; the next; next number; which rule
+        correct ending; pronoun; refer to ? $; contradicts itself; adjective order; correct order; alphabetically;
+        in what order; the order of; the next; next number; which rule
     """),
     cue("choices", REASONING, 5, """
         | b |; | c |; choice |; option |; multiple choice; answer choices; correct option; correct answer;
@@ -113,12 +113,14 @@ HARD_TASKS: Final = (
         decide what; decide how; what to do; which of these should; should be done; mitigation; for and against;
         ranked; going through every; in turn; one by one; condition of the; every condition; eligibility; eligible;
         entitled; is allowed; comply; complies; compliant; compliance; meet the requirements; suitable for; best for;
-        worth; feasible; ^check the
+        worth; feasible; ^check the; risky for; risks for; unfavourable; unfavorable; red flags; which are risky;
+        is risky; acceptable to us; best suited; suitability
     """),
     cue("law", REASONING, 9, """
         liable; enforceable; legal advice; is it legal; legal risk; legal risks; legally; lawful; unlawful; enforce;
         a court would; court would; likely to enforce; in breach; contravene; contravenes; unfair terms;
-        under english law; legal position; advise on; legal opinion; sue; breach of contract; negligently
+        under english law; legal position; advise on; legal opinion; sue; breach of contract; negligently; lawyer;
+        a lawyer; contract lawyer
     """),
     cue("law words", REASONING, 4, """
         liability; liabilities; lawsuit; precedent; statute; negligence
@@ -140,10 +142,11 @@ HARD_TASKS: Final = (
     """),
     cue("several steps", REASONING, 10, """
         ^then {hard}; ^then write; ^then draft; ^then propose; ^then answer; ^then reply; then {hard};
-        and then {hard}; finally {hard}; afterwards {hard}; and {hard}; and propose; and suggest; ^suggest how;
-        ^propose; ^work out; ^figure out; then write; then draft; and draft; and write a reply; and reply;
-        and respond to; then answer; then reply; then compose; then plan; then design; then translate; then rewrite;
-        and rewrite; and translate; and say which are; and tell which are; and suggest improvements
+        and then {hard}; finally {hard}; afterwards {hard}; and propose; ^suggest how; ^propose; ^work out;
+        ^figure out; then write; then draft; and draft; and write a reply; and reply; and respond to; then answer;
+        then reply; then compose; then plan; then design; then translate; then rewrite; and rewrite; and translate;
+        and say which are; and tell which are; and suggest improvements; and suggest how; and suggest a;
+        and tell me why; and say why; and show how
     """),
     # Code.
     cue("language", CODE, 4, """
@@ -174,7 +177,9 @@ HARD_TASKS: Final = (
     cue("implement", CODE, 12, """
         ^implement; implement a; implement the; write code; ^write a function; ^write a program; ^write a script;
         python function; method that; script that; a function that; from scratch; ^implement a; ^implement the;
-        ^implement this; commit message; this diff; git diff; sql query; shell command; unit test; unit tests
+        ^implement this; commit message; this diff; git diff; sql query; shell command; unit test; unit tests; regex;
+        regexp; jq; pcre; a regular expression; xpath; css selector; vba; macro that; bash one liner; awk; sed;
+        shell one liner
     """),
     cue("mend", CODE, VETO, """
         ^debug; debugging; fix the bug; fix this bug; a bug in; the bug; fix the code; fix this code; failing test;
@@ -191,11 +196,11 @@ HARD_TASKS: Final = (
         ^write; ^compose; ^draft; ^brainstorm; ^come up with; ^invent; ^create; ^creating; ^generate; ^build;
         ^make up; ^suggest; ^continue; ^expand; ^improve; ^produce; ^craft; ^elaborate; ^complete; ^finish; ^rewrite;
         ^edit; ^revise; ^reply to; ^respond to; ^chat; ^imagine; ^describe; ^make; ^give an example;
-        ^give me an example; ^give examples; ^develop; ^devise; ^formulate; ^ask; ^say; ^turn these; ^turn this;
-        ^turn the; ^flesh out; full report; two page; ^think of; ^give me a; ^give me some; ^give me three;
-        ^propose a; ^name a; deliverable; ^help; ^change; ^modify; ^replace; ^insert; ^add; ^remove; ^combine; ^merge;
-        ^construct; ^verbalise; ^verbalize; ^fix; ^give me five; ^give me ten; ^give five; ^give ten; ^give three;
-        ^plan; ^recommend a; ^offer
+        ^give me an example; ^give examples; ^develop; ^devise; ^formulate; ^ask; ^turn these; ^turn this; ^turn the;
+        ^flesh out; full report; two page; ^think of; ^give me a; ^give me some; ^give me three; ^propose a; ^name a;
+        deliverable; ^help; ^change; ^modify; ^replace; ^insert; ^add; ^remove; ^combine; ^merge; ^construct;
+        ^verbalise; ^verbalize; ^fix; ^give me five; ^give me ten; ^give five; ^give ten; ^give three; ^plan;
+        ^recommend a; ^offer
     """),
     cue("make a text", GENERAL, 8, """
         ^{make} a sentence; ^{make} sentences; ^{make} a story; ^{make} an article; ^{make} a review; ^{make} a tweet;
@@ -217,7 +222,9 @@ HARD_TASKS: Final = (
         without using the word; without saying the word; should be exactly; section 1; at least 100; at least 150;
         at least 200; at least 250; at least 300; at least 400; at least 500; at least 600; at least 10 sentences;
         at least 15 sentences; at least 20 sentences; at least 25 sentences; at least 30 sentences;
-        at least 12 sentences; markdown divider; wrap your; wrap the entire; postscript
+        at least 12 sentences; markdown divider; wrap your; wrap the entire; postscript; ^fill in the gaps;
+        ^fill the gaps; ^fill in the blanks; ^fill in the blank; fill in the gaps; ^fill in the missing;
+        ^complete the sentence; ^complete the story; ^complete the conversation; ^complete the dialogue
     """),
     cue("make longer", GENERAL, 9, """
         ^expand these; ^expand this; ^expand the; ^flesh out; full report; two page; into a full; ^elaborate on;
@@ -230,7 +237,10 @@ HARD_TASKS: Final = (
         formal tone; polish this; ^convert to; edit the; style transfer; post edit; ^fix the; ^correct the; corrected;
         corrected sentence; corrected text; make it more; ^make the sentence; ^verbalise; ^verbalize; in simple words;
         in simpler; grammatical errors; grammar errors; spelling errors; spelling mistakes; ^detoxify; ^neutralise;
-        ^rewrite it; stop words; lower case
+        ^rewrite it; stop words; lower case; ^localise; ^localize; into german; into english; into spanish;
+        into french; into italian; into japanese; into chinese; into russian; into portuguese; into korean;
+        into arabic; into hindi; to french; to german; to spanish; to english; in other words; uses other words;
+        using other words; its plural; the plural
     """),
     cue("art", GENERAL, 4, """
         short story; story about; storytelling; poem; song; lyrics; essay; blog; novel; a joke; limerick; haiku;
@@ -250,7 +260,8 @@ HARD_TASKS: Final = (
         answer questions; answer users; answer user; answer the query; answer it; respond to the question;
         unanswerable; ask me; if you don't know; i don't know; based on the context; using the article;
         can you find it; an answer; answers to; answering questions; from the documents; q a;
-        read the text and answer; and answer; answer from; answers the question; answer of the
+        read the text and answer; and answer; answer from; answers the question; answer of the; answers it;
+        that answers; span that answers; answer span; answering the question; stand for ? $
     """),
     cue("question", GENERAL, 1, """
         following question; given question; this question; a question; questions; question; user question; the answer;
@@ -259,11 +270,13 @@ HARD_TASKS: Final = (
     cue("ask", GENERAL, 12, """
         ^{make} a question; ^{make} questions; ^{make} the question; ^{make} one question; ^{make} some questions;
         ^{make} three questions; ^{make} five questions; question generation; ^construct a question; ^ask a question;
-        ^pose a question; ^formulate a question; write a question; ask a question; generate a question; quiz;
+        ^pose a question; ^formulate a question; write a question; ask a question; generate a question;
         ^{make} two questions; multiple choice questions; question whose; question that can; question for which;
         question to which; question about {the} {doc}; questions about {the} {doc}; questions based on; could one ask;
         quiz questions; ^{make} ten questions; exam questions; comprehension questions; standalone question;
-        ^rephrase the follow; ^{make} several questions; ^{make} a query; trivia
+        ^rephrase the follow; ^{make} several questions; ^{make} a query; a quiz; quiz about; discussion questions;
+        interview questions; follow up questions; review questions; test questions; trivia questions; questions for a;
+        question answer pairs; question and answer pairs; flashcards
     """),
     cue("question's mark", GENERAL, 3, """
         question |; answer |; context |; | q |; | a |; answer $; a $
@@ -274,7 +287,7 @@ HARD_TASKS: Final = (
     cue("asks politely", GENERAL, -2, """
         can you; could you; would you please; will you
     """),
-    cue("from less", GENERAL, 6, """
+    cue("from less", GENERAL, 10, """
         given a title; given the title; given a summary; given the summary; given a headline; given the headline;
         given a label; given the label; given a category; given a tag; given the highlights; given a keyword;
         given keywords; given key points; given the answer; given an answer; given a topic; given a list of keywords;
@@ -288,21 +301,25 @@ HARD_TASKS: Final = (
         its answer |; complete the following example; complete the following examples;
         ^complete the following example; ^complete the following examples
     """, names=False),
-    cue("made up", GENERAL, 10, """
+    cue("made up", GENERAL, 16, """
         synthetic; realistic; fictional; fictitious; made up; imaginary; training data; training examples; test data;
         dummy data; sample data; synthetic data; mock data; what you know; your own knowledge; from memory;
         you remember; few shot examples; a fake; fake
     """),
     cue("design", GENERAL, VETO, """
-        ^design; design a; design an; design the; design system; architecture; ^architect; roadmap; curriculum;
-        business plan; a proposal; ^negotiate; negotiation; lesson plan; workout plan; meal plan; itinerary;
-        research paper
+        ^design; design a; design an; design the; design system; ^architect; ^negotiate; ^{make} a {plan};
+        ^{make} me a {plan}; ^{make} an itinerary; ^{make} a research paper; ^{make} an agenda; ^{make} an outline for
+    """),
+    cue("plans", GENERAL, 5, """
+        architecture; roadmap; curriculum; business plan; a proposal; negotiation; lesson plan; workout plan;
+        meal plan; itinerary; training plan; meal planning
     """),
     cue("converse", GENERAL, 4, """
         ^tell me; how do i; how can i; how to; how should; what are the best; what is the best; help me; i want to;
         i need to; can you help; what do you think; how does; what are some; what is a; what is an; who is; who was;
         where is; when did; how would; what would; what does; do you know; ^teach; ^hi; i feel; mean ? $; mean by;
         difference between; the meaning of; means ? $; would be; is it ok; is there a; are there any; have you;
-        how long may; may i; do i; can i; should i; fix ? $; thank you note; otherwise help
+        how long may; may i; do i; can i; should i; fix ? $; thank you note; otherwise help; stand for; i make it at;
+        show me how; how you would
     """),
 )  # fmt: skip

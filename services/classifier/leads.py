@@ -29,8 +29,8 @@ WEAK: Final = _words("""
         following review; following tweet; news article; clinical note; scientific abstract; product review;
         the description; a description; the message; the email; the input; two sentences; a story; the story;
         a report; given text; given sentence; given passage; given article; the context; a statement; a claim;
-        the options; a query; a pair; the transcript; review; tweet; article; paragraph; passage; abstract; document;
-        conversation; dialogue; headline; utterance; ad; it; in this task
+        the options; a query; a pair; the transcript; title; text; sentence; question; review; tweet; article;
+        paragraph; passage; abstract; document; conversation; dialogue; headline; utterance; ad; it; in this task
     """)
 # What tells of an assistant's work, in a system prompt. Elsewhere it is somebody else's: `an app that extracts …`.
 OF_ROLES: Final = _words("""

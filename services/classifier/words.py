@@ -67,6 +67,10 @@ WORDS: Final = {
         argue; decide; explain; recommend; evaluate; assess; analyse; analyze; compare; judge; discuss; critique;
         justify; solve; calculate; improve; predict; advise; prove; estimate
     """),
+    "plan": _words("""
+        plan; roadmap; curriculum; business plan; proposal; lesson plan; workout plan; meal plan; schedule; strategy;
+        campaign; training plan; marketing plan; project plan; syllabus
+    """),
     "find": _words("""
         list; find; identify; name; give; locate; return; get; tag; mark; highlight; output; collect; pick out;
         write out; copy; select

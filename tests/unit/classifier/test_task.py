@@ -34,7 +34,7 @@ def parts(text: str) -> tuple[str, str]:
         (f'Is this rude? "{PROSE}"', "Is this rude?", ""),
         (f"<mail>{PROSE}</mail>\nIs it rude?", "Is it rude?", ""),
         ("Shorten it.\nAnn: Is it open?\nBob: Why not?\nIn one line.", "Shorten it.", "In one line."),
-        ("Rules: be brief\nTask: shorten it\nOutput: a line", "Rules: be brief\nTask: shorten it\nOutput: a line", ""),
+        ("Rules: be brief\nTask: shorten\nOutput: a line", "Rules: be brief\nTask: shorten\nOutput: a line", ""),
         (f"Is it rude?\n```\n{PROSE}\n```", "Is it rude?", ""),
     ],
 )  # fmt: skip
