@@ -73,7 +73,8 @@ EASY_TASKS: Final = (
         every person; that occurs; occurs in; occur in; given in the; that the text states; the text states;
         from each line; line below; is silent; not stated; is mentioned; are mentioned; found in the email; in it;
         occurs; it contains; that it states; it states; mentions; required by; refers to; spoken of; below is a;
-        out of this; out of the; expressed in; discussed in; described in; covered in; used in; named; occurring
+        out of this; out of the; expressed in; discussed in; described in; covered in; used in; named; occurring;
+        mention ? $; does it mention; does {the} {doc} mention; do they mention
     """, names=False),
     cue("entities", EXTRACTION, 3, """
         named entity; named entities; entity recognition; entity types; entity type; entity extraction; entities; ner;
@@ -158,7 +159,8 @@ EASY_TASKS: Final = (
         ^what entities; ^what dates; ^what are the topics; ^what topics; ^what are the concepts; ^which spans;
         ^what names; ^which names; ^which part of the {text}; ^quote the part; ^quote the sentence;
         ^copy the sentence; ^copy the sentences; ^quote the sentences; ^find the sentence; ^find the sentences;
-        ^find the phrase
+        ^find the phrase; ^which sentence; ^which sentences; ^which part; ^which passage; ^{find} the name of;
+        ^{find} the names of
     """),
     cue("form's name", EXTRACTION, 4, """
         entities $; extracted $; extraction $; keywords $; key phrases $; keyphrases $; json $; concepts $; names $;
@@ -311,7 +313,7 @@ EASY_TASKS: Final = (
         predefined {labels}; candidate {labels}; target {labels}; allowed {labels}; {labels} are; {labels} below;
         {fitting} {label}; {label} of; {label} of the question; {label} of the query; the intent of; user's intent;
         label that best; category that best; category that; label that; text refers to which; pick one category;
-        category from; one {label} from; one of the labels; one of the categories; one category; one label; a label;
+        category from; one {label} from; one of the labels; one of the categories; one category; one label;
         into a category; into one category; into categories; one of several categories; one label per; label best;
         label this; dialogue act; question type; type of question; spending category; section of a newspaper;
         level is; are assigned to a; is assigned to a; exactly one queue; category code; one category code; help page;
@@ -402,7 +404,9 @@ EASY_TASKS: Final = (
         whether the questions; two questions are; text above contain; contract contain; clause contain;
         document contain; above contain; above mention; ^is this question; ^is the question;
         ^is the following question; ^does the question; ^does this question; ^should {the} {doc} be;
-        ^should it be removed; is {the} {doc} about
+        ^should it be removed; is {the} {doc} about; do you think the {who}; do you think {the} {doc};
+        do you think this {who}; would you say that the {who}; would you say {the} {doc};
+        would you say that {the} {doc}
     """),
     cue("yes or no", CLASSIFICATION, 3, """
         yes or no; yes no; answer yes; answer only yes; only yes or no; reply yes or no; yes if; no otherwise; 1 or 0;
@@ -419,8 +423,8 @@ EASY_TASKS: Final = (
         ^determine whether; ^determine if; ^decide whether; ^decide if; ^identify whether; ^identify if;
         ^check whether; ^check if; ^tell whether; ^tell if; ^tell me whether; ^tell me if; ^say whether; ^say if;
         ^predict whether; ^indicate whether; ^indicate if; ^verify whether; ^judge whether; ^determining whether;
-        ^deciding whether; ^assess whether; ^is the following; ^is this; ^does this; ^is it a; ^is it; ^are they;
-        ^are these; ^do these; ^does the following; ^flag whether; ^mark whether; ^state whether
+        ^deciding whether; ^assess whether; ^is the following; ^is this; ^does this; ^is it a; ^are these; ^do these;
+        ^does the following; ^flag whether; ^mark whether; ^state whether
     """, names=False),
     cue("only the label", CLASSIFICATION, 3, """
         only the label; just the label; label only; category name only; only the category; just the category;

@@ -103,7 +103,7 @@ def _weigh(chat: ChatRequest, readings: list[Reading]) -> Verdict:
     if found[BEHIND]:
         before = system | found[BEFORE]
         if _is_clear(before):
-            asks = ("? $", BEHIND, False) in readings and ("question |", BEHIND, False) not in readings
+            asks = ("? $", BEHIND, False) in readings and ("| question |", BEHIND, False) not in readings
             before |= found[BEHIND] if asks else _orders(readings, (BEHIND,), PLAIN)
             return _verdict(chat, before, readings)
         if _orders(readings, (BEFORE,)):  # hard work, whatever the material says

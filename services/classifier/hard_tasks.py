@@ -90,7 +90,7 @@ HARD_TASKS: Final = (
         ^argue; then argue; and argue; ^analyse; ^analyze; ^analysing; ^analyzing; in depth; inconsistencies;
         contradictions; discrepancies; anomalies; impartial judge; quality of the response; better response;
         evaluate the; feedback on; ^review the; ^review my; peer review; analyze and; scale of 1 to 10; grade the;
-        ^rank; and rank; ^score; ^audit; factual consistency; claim by claim; supports it; grade from; overall grade;
+        ^rank; and rank; ^score; factual consistency; claim by claim; supports it; grade from; overall grade;
         verify each; fact check; cross check; double check; find the flaw; stress test; sanity check; better answer;
         better summary; summary is better; answer is better; response is better; the better one; better translation;
         which answer; which response; strict grader; ^grade the; grade the student; quality of {the} summary;
@@ -169,6 +169,11 @@ HARD_TASKS: Final = (
         complete code; full code; code with; the code for; code that; give me the code; pytest; csv file; pdf; sed;
         awk; grep; git; library that; plugin; endpoint that; decorator; lambda; compile error
     """),
+    cue("learning", CODE, 4, """
+        tf idf; logistic regression; n grams; neural network; word2vec; embeddings; hugging face; huggingface; spacy;
+        nltk; bert; fine tune; fine tuning; keras; tensorflow; scikit; scikit learn; sklearn; cross validation;
+        macro f1; random forest; cnn; lstm; transformer model; train a model; train a classifier; confusion matrix
+    """, names=False),
     cue("program parts", CODE, 2, """
         database; api; button; buttons; component; command; library; helper; interface; endpoint; backend; frontend;
         app that; tool that; query; program; loop; variable; variables; handler; handlers; shell; script; function;
@@ -179,7 +184,8 @@ HARD_TASKS: Final = (
         python function; method that; script that; a function that; from scratch; ^implement a; ^implement the;
         ^implement this; commit message; this diff; git diff; sql query; shell command; unit test; unit tests; regex;
         regexp; jq; pcre; a regular expression; xpath; css selector; vba; macro that; bash one liner; awk; sed;
-        shell one liner
+        shell one liner; ^{make} a {program}; ^{make} me a {program}; ^{make} a python {program}; ^build a {program};
+        ^build me a {program}; a {program} to; a {program} that; a {program} which
     """),
     cue("mend", CODE, VETO, """
         ^debug; debugging; fix the bug; fix this bug; a bug in; the bug; fix the code; fix this code; failing test;
@@ -274,12 +280,12 @@ HARD_TASKS: Final = (
         ^{make} two questions; multiple choice questions; question whose; question that can; question for which;
         question to which; question about {the} {doc}; questions about {the} {doc}; questions based on; could one ask;
         quiz questions; ^{make} ten questions; exam questions; comprehension questions; standalone question;
-        ^rephrase the follow; ^{make} several questions; ^{make} a query; a quiz; quiz about; discussion questions;
+        ^rephrase the follow; ^{make} several questions; ^{make} a query; quiz about; discussion questions;
         interview questions; follow up questions; review questions; test questions; trivia questions; questions for a;
-        question answer pairs; question and answer pairs; flashcards
+        question answer pairs; question and answer pairs; flashcards; ^{make} a quiz; quiz for
     """),
     cue("question's mark", GENERAL, 3, """
-        question |; answer |; context |; | q |; | a |; answer $; a $
+        answer |; | q |; | a |; answer $; a $; | question |; | context |
     """),
     cue("ends by asking", GENERAL, 1, """
         ? $

@@ -158,15 +158,15 @@ OTHER_LANGUAGES: Final = (
     cue("prove (other)", REASONING, 10, """
         ^erkläre; ^erklären sie; erkläre warum; begründe; begründung; beweise; ^berechne; berechne; ^vergleiche;
         vergleiche; ^empfiehl; schritt für schritt; ^löse; leite her; schlage vor; ^explique; ^expliquez;
-        explique pourquoi; justifie; justifiez; démontre; démontrez; calculez; ^calcule; ^compare; ^comparez;
-        recommande; étape par étape; résous; résoudre; ^prouve; ^explica; explica por; justifica; demuestra; ^calcula;
-        ^compara; ^recomienda; paso a paso; resuelve; ^analise; ^recomende; passo a passo; ^resolva; ^prove; ^spiega;
-        dimostra; ^calcola; ^confronta; consiglia; ^risolvi; passo dopo passo; ^leg uit; ^bereken; ^vergelijk;
-        stap voor stap; ^los op; ^wyjaśnij; uzasadnij; udowodnij; ^oblicz; ^porównaj; krok po kroku; ^объясни;
-        ^объясните; обоснуй; докажи; докажите; ^вычисли; ^рассчитай; ^сравни; ^сравните; ^реши; шаг за шагом; açıkla;
-        kanıtla; hesapla; karşılaştır; adım adım; اشرح; احسب; قارن; أثبت; خطوة بخطوة; समझाएं; समझाइए; गणना; तुलना;
-        सिद्ध; हल करें; 解释; 證明; 证明; 计算; 比较; 求解; 一步一步; 推理; 解釋; 説明して; 計算して; 証明; 比較して;
-        推論; 설명해; 설명하; 계산; 증명; 비교해; 비교하; 추론
+        explique pourquoi; justifie; justifiez; démontre; démontrez; calculez; ^calcule; ^comparez; recommande;
+        étape par étape; résous; résoudre; ^prouve; ^explica; explica por; justifica; demuestra; ^calcula; ^compara;
+        ^recomienda; paso a paso; resuelve; ^analise; ^recomende; passo a passo; ^resolva; ^prove; ^spiega; dimostra;
+        ^calcola; ^confronta; consiglia; ^risolvi; passo dopo passo; ^leg uit; ^bereken; ^vergelijk; stap voor stap;
+        ^los op; ^wyjaśnij; uzasadnij; udowodnij; ^oblicz; ^porównaj; krok po kroku; ^объясни; ^объясните; обоснуй;
+        докажи; докажите; ^вычисли; ^рассчитай; ^сравни; ^сравните; ^реши; шаг за шагом; açıkla; kanıtla; hesapla;
+        karşılaştır; adım adım; اشرح; احسب; قارن; أثبت; خطوة بخطوة; समझाएं; समझाइए; गणना; तुलना; सिद्ध; हल करें; 解释;
+        證明; 证明; 计算; 比较; 求解; 一步一步; 推理; 解釋; 説明して; 計算して; 証明; 比較して; 推論; 설명해; 설명하;
+        계산; 증명; 비교해; 비교하; 추론; ^compare les; ^compare le; ^compare la; ^compare ces; ^compare deux
     """),
     cue("think (other)", REASONING, 5, """
         warum; weshalb; bewerte; beurteile; analysiere; empfehlung; wie viele; wie viel; welche wäre; sollte ich;

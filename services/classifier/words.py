@@ -30,8 +30,7 @@ WORDS: Final = {
     "kind": _words("""
         type; kind; sort; group; section; department; team; queue; language; domain; field; subject; area; level;
         priority; tone; mood; style; folder; bucket; dialect; feeling; register; degree; option; seniority;
-        difficulty; formality; gender; nationality; relation; rating; stage; status; audience; attitude; age group;
-        role
+        difficulty; formality; nationality; relation; rating; stage; status; audience; attitude; age group; role
     """),
     "kinds": _words("""
         types; kinds; groups; sections; departments; teams; queues; languages; domains; fields; subjects; areas;
@@ -58,7 +57,9 @@ WORDS: Final = {
         people; persons; names; places; locations; organizations; organisations; companies; products; dates; events;
         countries; cities; entities; drugs; medications; symptoms; diseases; ingredients; skills; amounts; numbers;
         prices; terms; concepts; keywords; key phrases; keyphrases; phrases; words; times; brands; features; aspects;
-        person; place; location; organization; company; product; date; event; country; city; entity; drug; brand
+        numerals; verbs; nouns; adjectives; adverbs; pronouns; chemicals; genes; proteins; dish names; authors;
+        speakers; characters; titles; disease; symptom; person; place; location; organization; company; product; date;
+        event; country; city; entity; drug; brand
     """),
     "is": _words("is; was; has; contains; expresses; mentions; talks about; uses; shows; refers to"),
     "judge": _words("assess; judge; evaluate; rate; analyze; analyse; score; examine; grade"),
@@ -67,12 +68,17 @@ WORDS: Final = {
         argue; decide; explain; recommend; evaluate; assess; analyse; analyze; compare; judge; discuss; critique;
         justify; solve; calculate; improve; predict; advise; prove; estimate
     """),
+    "program": _words("""
+        program; script; function; class; query; regex; pipeline; module; macro; bot; app; unit test; test; decorator;
+        parser; method; component; endpoint; microservice; cli; plugin; shell script; bash script; stored procedure;
+        formula; tokenizer
+    """),
     "plan": _words("""
         plan; roadmap; curriculum; business plan; proposal; lesson plan; workout plan; meal plan; schedule; strategy;
         campaign; training plan; marketing plan; project plan; syllabus
     """),
     "find": _words("""
-        list; find; identify; name; give; locate; return; get; tag; mark; highlight; output; collect; pick out;
+        list; find; identify; name; give; locate; return; get; tag; mark; highlight; output; collect; pick; pick out;
         write out; copy; select
     """),
 }  # fmt: skip
