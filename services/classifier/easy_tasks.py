@@ -19,7 +19,7 @@ EASY_TASKS: Final = (
         string null; float null; if something isn't there; leave empty; otherwise null; or null; missing values;
         unknown fields; if absent; verbatim from; copied from; only what they say; only what it says; what is stated;
         don't guess; never guess; do not guess; unknown |; leaving out; leave out what; parse; slot filling;
-        slot filler
+        slot filler; resume parser; cv parser; invoice parser; form filler; field extractor
     """, names=False, form=True),
     cue("find and list", EXTRACTION, 2, """
         ^list; ^list all; ^list every; ^list any; ^list each; ^list the; ^write down every; ^write down all;
@@ -38,7 +38,7 @@ EASY_TASKS: Final = (
         ^make a list; ^make a list of; ^list out; ^show all; ^quote the; ^mention all; ^tell me all;
         ^what are the names; ^provide the list; ^provide a list; ^provide all; ^produce all
     """),
-    cue("give", EXTRACTION, 2, """
+    cue("give", EXTRACTION, 1, """
         ^return the; ^get the; ^take |; ^give me the; ^give the; ^output the; ^read off; ^read out; ^read the;
         ^look for; ^search for; ^state the; ^provide the; ^show the; ^mention the; ^take the; ^tell me the;
         ^record the; ^register; ^enter the; ^name the; ^capture; ^fetch; ^grab; ^lift; ^return each; ^write down;
@@ -178,7 +178,8 @@ EASY_TASKS: Final = (
         ^make shorter; ^boil the; ^boil {the} {doc}; ^digest; ^cut this down; ^cut it down; ^trim {the} {doc};
         ^shrink {the} {doc}; ^shrink this; ^shrink it; ^{make} {a} {summary}; ^{make} {summary};
         ^provide me with a summary; ^give me the gist; ^give me the short version; ^paraphrase briefly;
-        tl | dr version; tldr version; the tl | dr; ^{make} its {summary}
+        tl | dr version; tldr version; the tl | dr; ^{make} its {summary}; ^{make} meeting notes; ^{make} minutes;
+        ^{make} the minutes; ^{make} meeting minutes; ^{make} the minutes of
     """),
     cue("summarising", SUMMARISATION, 4, """
         summarize; summarise; summarizes; summarises; summarizing; summarising; summarized; summarised; summarization;
@@ -203,20 +204,19 @@ EASY_TASKS: Final = (
         your summary; outline
     """, names=False),
     cue("key points", SUMMARISATION, 6, """
-        key points; main points; key takeaways; main takeaways; takeaways; minutes of the meeting; meeting notes;
-        most important points; main ideas; main idea of; main idea; central idea; key ideas; the essentials;
-        essence of; most important information; most important facts; main message; key message;
-        what the text is about; key findings; main findings; main topic and key; main content; main point;
-        main points one should remember; what are the main points; what is the main point; what is the essence;
-        the main point; core ideas; short cards; important points; the short version; short version; quick version;
-        up to speed; what did i miss; what was decided; what they decided; write up the minutes; the minutes in;
-        meeting minutes; minutes from; create minutes; write minutes; write the minutes; produce minutes;
+        key points; main points; key takeaways; main takeaways; takeaways; most important points; main ideas;
+        main idea of; main idea; central idea; key ideas; the essentials; essence of; most important information;
+        most important facts; main message; key message; what the text is about; key findings; main findings;
+        main topic and key; main content; main point; main points one should remember; what are the main points;
+        what is the main point; what is the essence; the main point; core ideas; short cards; important points;
+        the short version; short version; quick version; up to speed; what did i miss; what was decided;
+        what they decided; write up the minutes; create minutes; write minutes; write the minutes; produce minutes;
         ^produce minutes; ^minutes; bring me up; the long and short; only the essentials; main takeaway; the takeaway;
         boiled down; brief account; main facts; lay summary; abridged version; elevator pitch; quick read;
         synopsis of; recap of; minutes summary; quick rundown; rundown of; decisions and open points; decisions made;
-        what was agreed; essential points; essential facts; in three bullets; bullet points that; lecture notes;
-        one liner for; what matters most; bottom line; wrap up note; call notes; call note; wrap up; case note;
-        'in brief'; handover note; central point; central message; keeping only; only what matters; crux of; nutshell;
+        what was agreed; essential points; essential facts; in three bullets; bullet points that; one liner for;
+        what matters most; bottom line; wrap up note; call notes; call note; wrap up; case note; 'in brief';
+        handover note; central point; central message; keeping only; only what matters; crux of; nutshell;
         key bullet points; outcome of {the} {doc}; results of {the} {doc}; outcomes of {the} {doc};
         in 20 words or less; bullet point form; highlights from
     """),
@@ -228,6 +228,10 @@ EASY_TASKS: Final = (
         ^say in one sentence; ^tell me in one sentence; ^state in one sentence; ^put {the} {doc} into;
         ^express {the} {doc} in; ^retell; ^describe {the} {doc} in
     """),
+    cue("notes", SUMMARISATION, 3, """
+        meeting notes; lecture notes; minutes of the meeting; meeting minutes; minutes from; the minutes in;
+        minutes of; plain english; layperson; lay person; a layperson; one line preview; preview
+    """, names=False),
     cue("what it says", SUMMARISATION, 5, """
         what {the} {doc} is about; what is {the} {doc} about; what does {the} {doc} say; what {the} {doc} says;
         what it is about; what it's about; what is this about; what they are about; what this is about; catch me up;
@@ -295,7 +299,10 @@ EASY_TASKS: Final = (
         ^choose the {label}; ^select the {label}; ^find the {label}; ^find the {kind}; ^rate this; ^rate {the} {doc};
         ^determine its {kind}; ^determine its {label}; ^{judge} the {label}; ^{judge} its {label}; ^tell its {kind};
         ^detect the {label}; ^detect the {kind}; ^predict its {label}; ^state the {kind}; ^state the {label};
-        ^decide the {kind}; ^tick; ^predict the number of stars
+        ^decide the {kind}; ^tick; ^predict the number of stars; ^answer with the {kind}; ^reply with the {kind};
+        ^respond with the {kind}; ^say the {kind}; ^answer with the {label}; ^reply with the {label};
+        ^respond with the {label}; ^give the budget category; ^give its {label}; ^give its {kind}; ^name its {kind};
+        ^name its {label}; ^tick the; ^put it in; ^put it into; ^file it under; ^file under; ^sort it under
     """),
     cue("classifying", CLASSIFICATION, 4, """
         classify; classifies; classifying; categorize; categorise; categorizing; classified; categorized;
@@ -407,6 +414,12 @@ EASY_TASKS: Final = (
         ^should it be removed; is {the} {doc} about; do you think the {who}; do you think {the} {doc};
         do you think this {who}; would you say that the {who}; would you say {the} {doc};
         would you say that {the} {doc}
+    """),
+    cue("labelling role", CLASSIFICATION, 4, """
+        spam filter; sentiment analyser; sentiment analyzer; intent classifier; intent detector; support triage;
+        ticket triage; lead scoring; content filter; language detector; text classifier; emotion detector;
+        ticket router; message router; mail router; topic tagger; moderation bot; moderation filter; inbox rules;
+        triage |; classifier |; routing |
     """),
     cue("yes or no", CLASSIFICATION, 3, """
         yes or no; yes no; answer yes; answer only yes; only yes or no; reply yes or no; yes if; no otherwise; 1 or 0;

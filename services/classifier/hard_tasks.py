@@ -60,7 +60,9 @@ HARD_TASKS: Final = (
         most logical; logically continues; continues the; likely cause; likely effect; valid argument; is missing;
         fills the blank; fill in the blank; fills it; the blank; fill the blank; best completes; right ending;
         correct ending; pronoun; refer to ? $; contradicts itself; adjective order; correct order; alphabetically;
-        in what order; the order of; the next; next number; which rule
+        in what order; the order of; the next; next number; which rule; possible interpretations; interpretations of;
+        the differences; differences that; differences between; blocking whom; inference chain; contradiction between;
+        what explains it
     """),
     cue("choices", REASONING, 5, """
         | b |; | c |; choice |; option |; multiple choice; answer choices; correct option; correct answer;
@@ -98,7 +100,8 @@ HARD_TASKS: Final = (
         rate the summary; answer address the question; not supported; supported by the source; faithful to;
         and assess; then assess; assess which; assess how; weaknesses of; what assumptions; underlying assumptions;
         between 0 and 10; from 0 to 10; from 1 to 10; out of 10; check each; how good is; compare the two;
-        compare them; pros and cons of
+        compare them; pros and cons of; weakest point; weakest link; strengths and doubts; strengths and;
+        check that they; check whether they; and check that
     """),
     cue("judging", REASONING, 4, """
         implication; implications; consequences; insights; versus; pros and cons; quality of the; compare and;
@@ -114,7 +117,14 @@ HARD_TASKS: Final = (
         ranked; going through every; in turn; one by one; condition of the; every condition; eligibility; eligible;
         entitled; is allowed; comply; complies; compliant; compliance; meet the requirements; suitable for; best for;
         worth; feasible; ^check the; risky for; risks for; unfavourable; unfavorable; red flags; which are risky;
-        is risky; acceptable to us; best suited; suitability
+        is risky; acceptable to us; best suited; suitability; work out who; work out what; work out how;
+        work out which; work out whether; figure out; what i should do; should do first; should have caught;
+        who is right; is right ? $; enough to support; large enough; add up; adds up; deductible; at risk;
+        most at risk; justified; is justified; cheapest; is covered; who benefits; a fairer; is faster; is cheaper;
+        is safer; is better; which one is; invite the candidate; should invite; tell me how i; how i should;
+        how should i; should i answer; answer first; handle first; order them; by urgency and; priority order;
+        which quote; best quote; best offer; normal to; three most likely; could be going on; oblige us; which rule;
+        who violated; violated the policy
     """),
     cue("law", REASONING, 9, """
         liable; enforceable; legal advice; is it legal; legal risk; legal risks; legally; lawful; unlawful; enforce;
@@ -152,7 +162,8 @@ HARD_TASKS: Final = (
     cue("language", CODE, 4, """
         python; javascript; typescript; java; kotlin; golang; rust; ruby; php; scala; perl; haskell; bash; mysql;
         postgres; postgresql; sqlite; c++; css; react; django; numpy; pandas; pytorch; kubernetes; dockerfile; regex;
-        terraform; docker; swift; matlab; html; powershell; node; flask; excel formula; verilog; lua; dart; ansible
+        terraform; docker; swift; matlab; html; powershell; node; flask; excel formula; verilog; lua; dart; ansible;
+        html5; css3; elasticsearch; zapier; graphql; mongodb; redis
     """),
     cue("programming", CODE, 7, """
         sql query; sql; ^write a function; a function that; the function; unit test; unit tests; function to;
@@ -177,7 +188,7 @@ HARD_TASKS: Final = (
     cue("program parts", CODE, 2, """
         database; api; button; buttons; component; command; library; helper; interface; endpoint; backend; frontend;
         app that; tool that; query; program; loop; variable; variables; handler; handlers; shell; script; function;
-        snippet; repository
+        snippet; repository; functions; classes; methods
     """),
     cue("implement", CODE, 12, """
         ^implement; implement a; implement the; write code; ^write a function; ^write a program; ^write a script;
@@ -293,6 +304,24 @@ HARD_TASKS: Final = (
     cue("asks politely", GENERAL, -2, """
         can you; could you; would you please; will you
     """),
+    cue("for readers", GENERAL, 8, """
+        linkedin post; instagram post; facebook post; social media post; social posts; social media; a blog post;
+        meta description; meta descriptions; product descriptions; landing page; sales copy; polished;
+        template answer; candidate names; the reply the; draft the reply; draft a reply; the draft; job ad from;
+        a toast; email to the whole; page title; more exciting; my talk; my presentation; my speech; my essay;
+        guessing game; out of office; thank you note; and a description; how i should respond; how to respond;
+        say next
+    """),
+    cue("what is asked", GENERAL, 4, """
+        when the user; whenever the user; if the user asks; whatever the user; user names; the user wants; then help;
+        help them; in a friendly way; help the user; help users; friendly way; one question at a time; collect the;
+        coach; tutor; concierge
+    """, names=False),
+    cue("summary at hand", GENERAL, 5, """
+        this summary; this summary of; my summary; my summary of; from the summary; the summary above;
+        from this summary; based on the summary; summary below; cv summary; the cv summary; summary of what you;
+        summary of today's; i have this summary
+    """),
     cue("from less", GENERAL, 10, """
         given a title; given the title; given a summary; given the summary; given a headline; given the headline;
         given a label; given the label; given a category; given a tag; given the highlights; given a keyword;
@@ -304,7 +333,7 @@ HARD_TASKS: Final = (
         for my resume; my own
     """),
     cue("wrapper", GENERAL, 0, """
-        its answer |; complete the following example; complete the following examples;
+        its answer |; ^extract of; extract of; complete the following example; complete the following examples;
         ^complete the following example; ^complete the following examples
     """, names=False),
     cue("made up", GENERAL, 16, """

@@ -1,4 +1,4 @@
-"""Our own labelled requests: two hundred easy ones and as many hard, of some 140 ways to ask, in fifteen languages.
+"""Our own labelled requests: 330 easy ones and 350 hard, of some 400 ways to ask, in fifteen languages.
 
 Many are hostile, which is to say that they look like what they are not.
 """
@@ -12,8 +12,10 @@ import pytest
 from bench.classifier.judged import Judged, judge_all, savings_recall, unsafe
 
 # Families with hard requests that are taken for easy ones: known, and not worth a rule that costs more elsewhere.
-KNOWN_UNSAFE = {"compare_docs", "drifted_chat", "passing_words_q"}
-LEAST_RECALL = 0.70
+KNOWN_UNSAFE = {
+    "compare_docs", "drifted_chat", "passing_words_q", "you_summarise_nothing_you_chat",
+}  # fmt: skip
+LEAST_RECALL = 0.75
 MOST_UNSAFE = 0.02
 
 
@@ -23,9 +25,9 @@ def judged() -> list[Judged]:
 
 
 def test_the_examples_are_many_and_various(judged: list[Judged]) -> None:
-    assert len(judged) >= 400
-    assert len({one.family for one in judged}) >= 120
-    assert sum(one.is_hard for one in judged) >= 200
+    assert len(judged) >= 650
+    assert len({one.family for one in judged}) >= 390
+    assert sum(one.is_hard for one in judged) >= 330
 
 
 def test_no_hard_request_is_taken_for_an_easy_one_but_those_that_are_known(judged: list[Judged]) -> None:
