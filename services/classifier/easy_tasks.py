@@ -48,7 +48,8 @@ EASY_TASKS: Final = (
         ^who are the speakers; ^who are the participants; ^who are the authors; ^who are the parties; ^from each;
         ^from every; ^which {things} are; ^which {things} does; ^which {things} is; ^what {things} are;
         ^what {things} does; ^what {things} is; ^who is mentioned; ^which {things} do; ^what {things} do;
-        ^what are the {things}; ^who are the people; ^{find} all {things}; ^{find} the {things}; ^{find} {things}
+        ^what are the {things}; ^who are the people; ^{find} all {things}; ^{find} the {things}; ^{find} {things};
+        ^write the {things}
     """),
     cue("mentioned there", EXTRACTION, 3, """
         that appear in; that occur in; that are mentioned; which are mentioned; are mentioned in {the} {doc};
@@ -60,7 +61,8 @@ EASY_TASKS: Final = (
     cue("attribute value", EXTRACTION, 3, """
         for each of these attributes; the value stated; attribute value pairs; attribute value per line; values only;
         values stated above; only the values; attribute value pair; for each attribute; the following attributes of;
-        name value pairs; field value; each of the following fields; each of these fields; for each field
+        name value pairs; field value; each of the following fields; each of these fields; for each field;
+        give these details; these details; which value does; what value does; value of the slot; slot value
     """),
     cue("stands in text", EXTRACTION, 2, """
         from {this} {text}; in {this} {text}; from a {text}; of {this} {text}; within {this} {text};
@@ -193,11 +195,12 @@ EASY_TASKS: Final = (
         summary of {this} {text}; summary of; summary of the; summary of this; summary for this; summary for the;
         summary for; {a} summary; two sentence summary; detailed summary; executive summary; sentence summary;
         summary in; short abstract; brief abstract; summary that; abstract of; abstract for; synopsis; synopsis of;
-        news highlights; summaries of; plot summary; meeting summary; bullet point summary; summary sentence;
-        summary should; summary must; short summaries; digest of; abstractive; extractive summary; summary using;
+        news highlights; plot summary; meeting summary; bullet point summary; summary sentence; summary should;
+        summary must; short summaries; digest of; abstractive; extractive summary; summary using;
         outline of the following; tldr for; tl dr for; summary paragraph; an overview of the {text}; write highlights;
         a tldr; a tl dr; the gist; highlights of {the} {doc}; highlights of; highlights for; the gist of;
-        gist of {the} {doc}; concise overview; brief overview of; brief overview
+        gist of {the} {doc}; concise overview; brief overview of; brief overview; summaries of {the} {doc}s;
+        summaries of these; outline of {the} {doc}
     """),
     cue("summary", SUMMARISATION, 1, """
         summary; summaries; abstract; gist; overview; digest; synopsis; shorter; in short; short form; the summary;
@@ -246,7 +249,8 @@ EASY_TASKS: Final = (
         ^{make} {a} {headline}; {headline} for {the} {doc}; {headline} for it; {headline} for a {text};
         {headline} for this; headline generation; title generation; headline that; title that sums;
         title that describes; its {headline}; suitable {headline}; fitting {headline}; appropriate {headline};
-        come up with a {headline}; ^title {the} {doc}; title to {the} {doc}
+        come up with a {headline}; ^title {the} {doc}; title to {the} {doc}; best {headline} for; good {headline} for;
+        {headline} would; best title; good title for
     """),
     cue("its length", SUMMARISATION, 1, """
         in one sentence; in a sentence; in a single sentence; in two sentences; in three sentences; into one sentence;
@@ -396,7 +400,8 @@ EASY_TASKS: Final = (
         the same person; the same event; the same entity; match or no match; how severe; how serious; how formal;
         moderation decision; allow or deny; allow deny; keep remove; remove keep; approve reject; accept reject;
         safe unsafe; spam ham; ham spam; toxic non toxic; relevant irrelevant; approve deny; clickbait or;
-        factual or not; is it sarcastic; sarcastic or not
+        factual or not; is it sarcastic; sarcastic or not; information needed to answer; enough information to answer;
+        has the answer; can be answered from; answer is in
     """),
     cue("asked of a text", CLASSIFICATION, 4, """
         ^is {this} {text}; ^is the {who}; ^is this {who}; ^does {this} {text}; ^does the {who}; ^did the {who};
@@ -413,7 +418,7 @@ EASY_TASKS: Final = (
         ^is the following question; ^does the question; ^does this question; ^should {the} {doc} be;
         ^should it be removed; is {the} {doc} about; do you think the {who}; do you think {the} {doc};
         do you think this {who}; would you say that the {who}; would you say {the} {doc};
-        would you say that {the} {doc}
+        would you say that {the} {doc}; whether its {who}; if its {who}; whether {the} {doc} has
     """),
     cue("labelling role", CLASSIFICATION, 4, """
         spam filter; sentiment analyser; sentiment analyzer; intent classifier; intent detector; support triage;
@@ -461,12 +466,12 @@ EASY_TASKS: Final = (
         label $; category $; sentiment $; class $; topic $; intent $; language $; emotion $; genre $; label is $;
         stance $; classification $; category is $; sentiment is $; topic is $; tone $; polarity $;
         spam or intent is $; labels $; department $; the category $; type $; priority $; toxic $; predicted label $;
-        language is $; categories $; output label $; predicted class $; archive $; kind $; subject $; section $;
-        stars $; rating $; score $; severity $; queue $; team $; field $; domain $; mood $; opinion $; level $;
-        kategorie $; categoría $; categoria $; catégorie $; sentimiento $; sentimento $; stimmung $; категория $;
-        tema $; thema $; intention $; spam $; decision $; feeling $; risk level $; urgency $; tag $; this tweet is $;
-        of this tweet is $; that fits is $; theme $; style $; rótulo $; etiqueta $; étiquette $; metka $; метка $;
-        тональность $; sentiment ? $; negative or positive $; positive or negative $; which one $; register $;
-        dialect $; answerable $
+        language is $; categories $; output label $; predicted class $; rating $; score $; severity $; queue $;
+        team $; domain $; mood $; opinion $; level $; kategorie $; categoría $; categoria $; catégorie $;
+        sentimiento $; sentimento $; stimmung $; категория $; tema $; thema $; intention $; spam $; decision $;
+        feeling $; risk level $; urgency $; tag $; this tweet is $; of this tweet is $; that fits is $; theme $;
+        style $; rótulo $; etiqueta $; étiquette $; metka $; метка $; тональность $; sentiment ? $;
+        negative or positive $; positive or negative $; which one $; register $; dialect $; answerable $; section $;
+        subject $; kind $; stars $; field $
     """),
 )  # fmt: skip

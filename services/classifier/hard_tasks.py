@@ -35,7 +35,9 @@ HARD_TASKS: Final = (
         newtons method; newton's method; iteration; eigenvalue; eigenvalues; vector; vectors; converge; converges;
         convergence; f x; f x y; the interval; parabola; ellipse; hyperbola; foci; differential equation;
         partial fractions; arithmetic mean; weighted; the area of; the volume of; the sum; singularities; extrema;
-        x 2; x 3; y 2; y 3; percent of; per hour; twice as; times as; half of the; each of them
+        x 2; x 3; y 2; y 3; percent of; per hour; twice as; times as; half of the; each of them; net present value;
+        npv; interest rate; cost of capital; cash flow; break even; per year; per month; discount rate; tax rate;
+        return on
     """),
     cue("how many", REASONING, 4, """
         how many; how much; how long; how far; how old; how often; how fast; in total; altogether; how tall;
@@ -62,9 +64,13 @@ HARD_TASKS: Final = (
         correct ending; pronoun; refer to ? $; contradicts itself; adjective order; correct order; alphabetically;
         in what order; the order of; the next; next number; which rule; possible interpretations; interpretations of;
         the differences; differences that; differences between; blocking whom; inference chain; contradiction between;
-        what explains it
+        what explains it; anachronism; anachronisms; implicature; make sense; consistent with; is it possible;
+        possible that; answer mean yes; mean yes or no; literal meaning; figurative; metaphors mean;
+        relationship between; how they are related; right order; correct moral; moral of; more ethical; less ethical;
+        comes first; happens first; happens next; same event; increase or decrease; decrease or stay; more friction;
+        hypernym; antonym
     """),
-    cue("choices", REASONING, 5, """
+    cue("choices", REASONING, 8, """
         | b |; | c |; choice |; option |; multiple choice; answer choices; correct option; correct answer;
         right answer; best answer; correct choice; correct letter; following choices; possible answers
     """, far=True),
@@ -202,11 +208,19 @@ HARD_TASKS: Final = (
         ^debug; debugging; fix the bug; fix this bug; a bug in; the bug; fix the code; fix this code; failing test;
         segfault; memory leak; race condition; deadlock; null pointer; error message when; exception in; bug in
     """),
+    cue("code itself", CODE, 9, """
+        def; elif; printf; println; console log; public static; import os; import sys; return none; public class;
+        private static; using namespace; package main; int main; inner join; class solution; using namespace std;
+        from typing; typing import; import pandas; import numpy; import re; import java; std vector; select | from
+    """),
+    cue("data types", CODE, 5, """
+        in string; string s; given string; input string; substring; between parentheses; an array; the array;
+        array of; list of integers; list of strings; integers; integer; dataframe; hashmap; linked list; binary tree;
+        docstring
+    """),
     cue("code words", CODE, 4, """
-        def; elif; printf; println; console log; struct; const; async; await; foreach; sizeof; endif; public static;
-        import os; import sys; return none; public class; private static; using namespace; func; package main;
-        int main; select | from; inner join; class solution; using namespace std; exception; nullpointerexception;
-        stderr; exit code; segmentation fault; error |
+        struct; const; async; await; foreach; sizeof; endif; func; exception; nullpointerexception; stderr; exit code;
+        segmentation fault; error |
     """),
     # General: something new is to be made, a question is to be answered, or somebody talks.
     cue("write", GENERAL, 4, """
@@ -278,7 +292,8 @@ HARD_TASKS: Final = (
         unanswerable; ask me; if you don't know; i don't know; based on the context; using the article;
         can you find it; an answer; answers to; answering questions; from the documents; q a;
         read the text and answer; and answer; answer from; answers the question; answer of the; answers it;
-        that answers; span that answers; answer span; answering the question; stand for ? $
+        that answers; span that answers; answer span; answering the question; stand for ? $; keys answer; key answer;
+        answer and confidence; answer and sources; with answer and; what is the capital
     """),
     cue("question", GENERAL, 1, """
         following question; given question; this question; a question; questions; question; user question; the answer;
@@ -310,7 +325,7 @@ HARD_TASKS: Final = (
         template answer; candidate names; the reply the; draft the reply; draft a reply; the draft; job ad from;
         a toast; email to the whole; page title; more exciting; my talk; my presentation; my speech; my essay;
         guessing game; out of office; thank you note; and a description; how i should respond; how to respond;
-        say next
+        say next; headline about; headline on; title about; different summaries; two summaries; two different; pun
     """),
     cue("what is asked", GENERAL, 4, """
         when the user; whenever the user; if the user asks; whatever the user; user names; the user wants; then help;

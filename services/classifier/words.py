@@ -55,11 +55,11 @@ WORDS: Final = {
     # What is looked for in a text.
     "things": _words("""
         people; persons; names; places; locations; organizations; organisations; companies; products; dates; events;
-        countries; cities; entities; drugs; medications; symptoms; diseases; ingredients; skills; amounts; numbers;
-        prices; terms; concepts; keywords; key phrases; keyphrases; phrases; words; times; brands; features; aspects;
+        countries; cities; entities; drugs; medications; symptoms; diseases; ingredients; skills; amounts; prices;
+        terms; concepts; keywords; key phrases; keyphrases; phrases; words; times; brands; features; aspects;
         numerals; verbs; nouns; adjectives; adverbs; pronouns; chemicals; genes; proteins; dish names; authors;
-        speakers; characters; titles; disease; symptom; person; place; location; organization; company; product; date;
-        event; country; city; entity; drug; brand
+        speakers; characters; tokens; quantities; spans; units; measurements; methods; disease; symptom; person;
+        place; location; organization; company; product; date; event; country; city; entity; drug; brand
     """),
     "is": _words("is; was; has; contains; expresses; mentions; talks about; uses; shows; refers to"),
     "judge": _words("assess; judge; evaluate; rate; analyze; analyse; score; examine; grade"),
