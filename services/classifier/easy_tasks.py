@@ -20,7 +20,7 @@ EASY_TASKS: Final = (
         unknown fields; if absent; verbatim from; copied from; only what they say; only what it says; what is stated;
         don't guess; never guess; do not guess; unknown |; leaving out; leave out what; parse; slot filling;
         slot filler; resume parser; cv parser; invoice parser; form filler; field extractor
-    """, names=False, form=True),
+    """, names=False),
     cue("find and list", EXTRACTION, 2, """
         ^list; ^list all; ^list every; ^list any; ^list each; ^list the; ^write down every; ^write down all;
         ^write down each; ^write out every; ^write out all; ^write out each; ^split each; ^split every;

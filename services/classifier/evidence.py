@@ -24,7 +24,7 @@ EASY: Final = frozenset({"extraction", "summarisation", "classification"})
 CUES: Final = (*EASY_TASKS, *HARD_TASKS, *OTHER_LANGUAGES)
 
 EASY_MARGIN: Final = 3  # what an easy category must have over everything that speaks against it
-KNOWN_MARGIN: Final = 5  # that much more where there is no material: an answer must be known then, not found
+KNOWN_MARGIN: Final = 6  # that much more where there is no material: an answer must be known then, not found
 CLEAR_MARGIN: Final = 2  # the same, of a part that holds instructions and no material
 HARD_MARGIN: Final = 3  # what reasoning or code must have to be called by its name
 PLAIN: Final = 12  # what weighs so much is no passing word where instructions are expected

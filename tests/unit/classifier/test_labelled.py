@@ -15,7 +15,7 @@ from bench.classifier.judged import Judged, judge_all, savings_recall, unsafe
 KNOWN_UNSAFE = {
     "compare_docs", "drifted_chat", "passing_words_q", "you_summarise_nothing_you_chat",
 }  # fmt: skip
-LEAST_RECALL = 0.75
+LEAST_RECALL = 0.72
 MOST_UNSAFE = 0.02
 
 
