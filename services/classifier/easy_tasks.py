@@ -294,7 +294,6 @@ EASY_TASKS: Final = (
         label it as; ^assign it; ^assign them; assign it to; sort it into; classify into; classified into one
     """),
     cue("assign", CLASSIFICATION, 3, """
-        ^assign; ^assign a; ^assign the; ^detect; ^detect the; ^detect whether; ^detect if; ^detects; ^group each;
         ^predict the {label}; ^predict the {kind}; ^guess the {label}; ^guess the {kind}; ^tell the {label};
         ^tell the {kind}; ^determine the {label}; ^determine the {kind}; ^identify the {label}; ^identify the {kind};
         ^recognise the {label}; ^recognize the {label}; ^decide the {label}; ^give the {label}; ^name the {label};
@@ -308,6 +307,9 @@ EASY_TASKS: Final = (
         ^respond with the {label}; ^give the budget category; ^give its {label}; ^give its {kind}; ^name its {kind};
         ^name its {label}; ^tick the; ^put it in; ^put it into; ^file it under; ^file under; ^sort it under
     """),
+    cue("detect", CLASSIFICATION, 3, """
+        ^assign; ^assign a; ^assign the; ^detect; ^detect the; ^detect whether; ^detect if; ^detects; ^group each
+    """, names=False),
     cue("classifying", CLASSIFICATION, 4, """
         classify; classifies; classifying; categorize; categorise; categorizing; classified; categorized;
         classification; classifier; classified as; categorized as; belongs to which; belong to; falls under;

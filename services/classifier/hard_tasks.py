@@ -68,7 +68,8 @@ HARD_TASKS: Final = (
         possible that; answer mean yes; mean yes or no; literal meaning; figurative; metaphors mean;
         relationship between; how they are related; right order; correct moral; moral of; more ethical; less ethical;
         comes first; happens first; happens next; same event; increase or decrease; decrease or stay; more friction;
-        hypernym; antonym
+        hypernym; antonym; pattern behind; pattern in; strong or weak; real intention; what gives them away;
+        is compatible; are compatible; reading order; weak or strong
     """),
     cue("choices", REASONING, 8, """
         | b |; | c |; choice |; option |; multiple choice; answer choices; correct option; correct answer;
@@ -130,7 +131,9 @@ HARD_TASKS: Final = (
         is safer; is better; which one is; invite the candidate; should invite; tell me how i; how i should;
         how should i; should i answer; answer first; handle first; order them; by urgency and; priority order;
         which quote; best quote; best offer; normal to; three most likely; could be going on; oblige us; which rule;
-        who violated; violated the policy
+        who violated; violated the policy; story points; best placed; what each side; shows that; requires and;
+        must do by; probable defect; corrective; in the order to; best candidate; suspicious points; calories;
+        propose an
     """),
     cue("law", REASONING, 9, """
         liable; enforceable; legal advice; is it legal; legal risk; legal risks; legally; lawful; unlawful; enforce;

@@ -20,6 +20,7 @@ LONG_CHARS: Final = 600
 SHORT_CHARS: Final = 60
 NO_MATERIAL_CHARS: Final = 160
 CONVERSATION_MESSAGES: Final = 4
+TURNS_OF_ONE: Final = 2  # messages of a request with a system prompt and nothing said before
 FEWEST_MARKS: Final = 6
 CHARS_A_MARK: Final = 40
 
@@ -45,10 +46,10 @@ def cues(chat: ChatRequest, *, asks: bool) -> list[Cue]:
     if chat.messages == 1:
         if chat.user_chars < NO_MATERIAL_CHARS and not _sets_off(chat.user):
             found.append(NO_MATERIAL)
-        if chat.user_chars < SHORT_CHARS:
-            found.append(NO_TEXT)
     elif chat.messages > CONVERSATION_MESSAGES:
         found.append(CONVERSATION)
+    if chat.messages <= TURNS_OF_ONE and chat.user_chars < SHORT_CHARS:
+        found.append(NO_TEXT)
     if chat.user_chars > LONG_CHARS:
         found.append(LONG_TEXT)
     return found

@@ -1,4 +1,4 @@
-"""Our own labelled requests: 330 easy ones and 350 hard, of some 400 ways to ask, in fifteen languages.
+"""Our own labelled requests: 350 easy ones and 400 hard, of some 450 ways to ask, in fifteen languages.
 
 Many are hostile, which is to say that they look like what they are not.
 """
@@ -13,8 +13,12 @@ from bench.classifier.judged import Judged, judge_all, savings_recall, unsafe
 
 # Families with hard requests that are taken for easy ones: known, and not worth a rule that costs more elsewhere.
 KNOWN_UNSAFE = {
-    "compare_docs", "drifted_chat", "passing_words_q", "you_summarise_nothing_you_chat",
-}  # fmt: skip
+    "classify_nothing_youre_a_pirate",
+    "compare_docs",
+    "drifted_chat",
+    "passing_words_q",
+    "you_name_variables_return_one",
+}
 LEAST_RECALL = 0.72
 MOST_UNSAFE = 0.02
 
