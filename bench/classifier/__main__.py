@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -54,15 +54,21 @@ def main() -> None:
 
 def _rates(parts: Sequence[tuple[str, list[Judged]]]) -> Table:
     table = _table(
-        "Rates, with 95 % intervals by family", "", "requests", "unsafe", "savings recall", "median µs", "p99 µs"
-    )
+        "Rates, with 95 % intervals by family", "", "requests", "unsafe", "savings recall", "median, p99 µs",
+        "system prompt known",
+    )  # fmt: skip
     for title, part in parts:
-        times = sorted(one.decided_in_us for one in part)
         table.add_row(
             title, str(len(part)), str(unsafe(part)), str(savings_recall(part)),
-            f"{times[len(times) // 2]:.0f}", f"{times[int(0.99 * len(times))]:.0f}",
+            _times(one.decided_in_us for one in part), _times(one.known_in_us for one in part),
         )  # fmt: skip
     return table
+
+
+def _times(took_us: Iterable[float]) -> str:
+    """Median and 99th percentile."""
+    times = sorted(took_us)
+    return f"{times[len(times) // 2]:.0f}, {times[int(0.99 * len(times))]:.0f}"
 
 
 def _confusion(title: str, judged: Sequence[Judged]) -> Table:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,8 @@ from services.classifier.features import ChatRequest
 
 EASY: Final = frozenset({"extraction", "summarisation", "classification"})
 RESAMPLES: Final = 2000
+
+_Decided: TypeAlias = tuple[ChatRequest, Verdict, float]  # in so many microseconds
 
 
 class Unlabelled(Exception):
@@ -40,7 +42,8 @@ class Judged:
     item: Labelled
     chat: ChatRequest
     verdict: Verdict
-    decided_in_us: float
+    decided_in_us: float  # its system prompt never seen before
+    known_in_us: float  # its system prompt read before, as from an application that sends the same one each time
 
     @property
     def family(self) -> str:
@@ -74,24 +77,33 @@ class Judged:
 def judge_all(path: Path) -> list[Judged]:
     """Every line of `path`. Raises Unlabelled for one that is no labelled request, and where there is none."""
     decode = msgspec.json.Decoder(Labelled).decode
-    judged = []
+    items: list[Labelled] = []
+    new: list[_Decided] = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line.strip():
             try:
-                judged.append(judge(decode(line)))
+                items.append(decode(line))
+                evidence.read_system.cache_clear()
+                new.append(_decide(items[-1]))
             except (msgspec.DecodeError, features.BadRequest) as error:
                 raise Unlabelled(f"{path}:{number}: is no labelled request: {error}") from None
-    if not judged:
+    if not items:
         raise Unlabelled(f"{path}: has no labelled request in it")
-    return judged
+    for item in items:  # from here on all system prompts are known, as far as they are kept
+        _decide(item)
+    known = [_decide(item) for item in items]
+    return [
+        Judged(item, chat, verdict, took, known_took)
+        for item, (chat, verdict, took), (_, _, known_took) in zip(items, new, known, strict=True)
+    ]
 
 
-def judge(item: Labelled) -> Judged:
+def _decide(item: Labelled) -> _Decided:
     body = json.dumps(item.request).encode()
     began = time.perf_counter_ns()
     chat = features.read(body, len(body))
     verdict = evidence.weigh(chat)
-    return Judged(item, chat, verdict, (time.perf_counter_ns() - began) / 1000)
+    return chat, verdict, (time.perf_counter_ns() - began) / 1000
 
 
 @dataclass(frozen=True)

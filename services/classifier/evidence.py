@@ -6,18 +6,21 @@ in a cheap tier is the error that matters, so easy categories must clear a margi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final, TypeAlias
 
 import msgspec
 
-from services.classifier import reading, shape
+from services.classifier import shape, task, wording
 from services.classifier.cues import REASONING, VETO, Cue
 from services.classifier.easy_tasks import EASY_TASKS
 from services.classifier.features import ChatRequest
 from services.classifier.hard_tasks import HARD_TASKS
 from services.classifier.other_languages import OTHER_LANGUAGES
-from services.classifier.reading import BEFORE, BEHIND, FORM, MATERIAL, SYSTEM, Reader, Reading
+from services.classifier.reading import IN_SYSTEM, Reader, Reading
+from services.classifier.task import Task
 from shared.contracts import CATEGORIES
 
 EASY: Final = frozenset({"extraction", "summarisation", "classification"})
@@ -32,7 +35,10 @@ ORDER: Final = 6  # and what weighs so much in a system prompt is wanted besides
 SHORT_TURN: Final = 300  # characters: a longer one behind a clear system prompt is material, whatever it orders
 LONGEST_EVIDENCE: Final = 8  # names that travel in Features, which have 300 bytes for all
 
-_PARTS: Final = (SYSTEM, BEFORE, BEHIND, MATERIAL, FORM)
+# What was read in the system prompt, before the material, behind it, in the material, and in a form.
+Readings: TypeAlias = Sequence[Reading]
+Parts: TypeAlias = tuple[Readings, Readings, Readings, Readings, Readings]
+Table: TypeAlias = list[tuple[int, ...]]  # by a reading: places in CUES
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -59,12 +65,13 @@ def weigh(chat: ChatRequest) -> Verdict:
 
 def explain(chat: ChatRequest) -> tuple[Found, ...]:
     """The evidence for a request with the phrases it was found by."""
-    readings = _read(chat)
-    verdict = _weigh(chat, readings)
+    parts = _read(chat)
+    verdict = _weigh(chat, parts)
     phrases: dict[str, list[str]] = {}
-    for phrase, where, _ in readings:
-        for number in _cues(phrase, where):
-            phrases.setdefault(CUES[number].name, []).append(_plain(phrase))
+    for readings, means in zip(parts, _BY_PART, strict=True):
+        for reading in readings:
+            for number in means[reading]:
+                phrases.setdefault(CUES[number].name, []).append(_plain(_reader.phrases[reading // 2]))
     return tuple(
         Found(cue.name, CATEGORIES[cue.category], cue.weight, tuple(dict.fromkeys(phrases.get(cue.name, ()))))
         for cue in verdict.cues
@@ -76,83 +83,101 @@ def _plain(phrase: str) -> str:
     return " ".join(phrase.translate({ord(mark): " " for mark in "^$|"}).split())
 
 
-def _read(chat: ChatRequest) -> list[Reading]:
+# What is read -----------------------------------------------------------------------------------------------
+
+
+def _read(chat: ChatRequest) -> Parts:
     """Most requests have no word of an easy task, and then it does not matter which of them are instructions."""
-    text = reading.whole(chat)
+    names_task, system = read_system(chat.system) if chat.system else (False, ())
+    if names_task or chat.form:
+        return system, *_read_parts(task.read(chat), chat.form)
+    text = wording.of_turn(chat.user)
     matches = _reader.scan(text)
-    if chat.form or not _NAMING.isdisjoint([match[0] for match in matches]):
-        text = reading.parted(chat)
-        matches = _reader.scan(text)
-    return _reader.read(text, matches)
+    if not _NAMING.isdisjoint(map(_number, matches)):
+        parts = task.read(chat)
+        if parts.before != chat.user:
+            return system, *_read_parts(parts, "")
+    return system, _reader.read(text, matches)[0], (), (), ()
 
 
-def _weigh(chat: ChatRequest, readings: list[Reading]) -> Verdict:
+def _read_parts(parts: Task, form: str) -> tuple[Readings, Readings, Readings, Readings]:
+    text = wording.of_parts(parts.before, parts.behind, parts.material, form)
+    before, behind, material, of_form = _reader.read(text, _reader.scan(text))
+    return before, behind, material, of_form
+
+
+# An application sends the same system prompt with each request: read once, it costs nothing. 500 prompts, of at most
+# 960 characters each, are 2 MB where none is in Latin letters, and most often a quarter of that.
+@lru_cache(maxsize=500)
+def read_system(prompt: str) -> tuple[bool, Readings]:
+    """What a system prompt says, and whether it has a word of an easy task."""
+    text = wording.of_system(prompt)
+    matches = _reader.scan(text)
+    return not _NAMING.isdisjoint(map(_number, matches)), tuple(_reader.read(text, matches, IN_SYSTEM)[0])
+
+
+# What it comes to -------------------------------------------------------------------------------------------
+
+
+def _weigh(chat: ChatRequest, parts: Parts) -> Verdict:
     """Whose instructions are clear by themselves is believed: what else is there then is material, which may speak of
     anything. First the system prompt is heard, then what stands before the material, then what stands behind it; of
     the others only what is plainly another instruction counts, and speaks against an easy task.
     """
-    everything = {number for phrase, where, _ in readings for number in _BY_PART[where][phrase]}
+    everything = set().union(*[
+        means[reading] for means, readings in zip(_BY_PART, parts, strict=True) for reading in readings
+    ])  # fmt: skip
     if not chat.form and everything.isdisjoint(_NAMING_CUES):
-        return _verdict(chat, everything, readings)
-    found = _by_part(readings)
-    system = found[SYSTEM] | found[FORM]
-    if found[SYSTEM] and _is_clear(system):
+        return _verdict(chat, everything, parts)
+    in_system, in_before, in_behind, _, in_form = parts
+    told = _cues(_TOLD, in_system)
+    system = told | _cues(_IN_FORM, in_form) if in_form else told
+    if told and _is_clear(system):
         if chat.user_chars <= SHORT_TURN:
-            system |= _orders(readings, (BEFORE, BEHIND))
-        return _verdict(chat, system, readings)
-    if found[BEHIND]:
-        before = system | found[BEFORE]
+            system = system | _cues(_ORDERS, in_before) | _cues(_ORDERS, in_behind)
+        return _verdict(chat, system, parts)
+    if in_behind and (behind := _cues(_TOLD, in_behind)):
+        before = system | _cues(_TOLD, in_before)
         if _is_clear(before):
-            asks = ("? $", BEHIND, False) in readings and ("| question |", BEHIND, False) not in readings
-            before |= found[BEHIND] if asks else _orders(readings, (BEHIND,), PLAIN)
-            return _verdict(chat, before, readings)
-        if _orders(readings, (BEFORE,)):  # hard work, whatever the material says
-            return _verdict(chat, before, readings)
-        behind = system | found[BEHIND]
+            asks = _ASKS in in_behind and _QUESTION not in in_behind
+            more = behind if asks else _cues(_PLAIN_ORDERS, in_behind)
+            return _verdict(chat, before | more, parts)
+        if _cues(_ORDERS, in_before):  # hard work, whatever the material says
+            return _verdict(chat, before, parts)
+        behind |= system
         if _is_clear(behind):
-            return _verdict(chat, behind, readings)
-    return _verdict(chat, everything, readings)
+            return _verdict(chat, behind, parts)
+    return _verdict(chat, everything, parts)
 
 
-def _by_part(readings: list[Reading]) -> list[set[int]]:
-    """The cues of each part, as places in CUES."""
-    found: list[set[int]] = [set() for _ in _PARTS]
-    for phrase, where, _ in readings:
-        found[where].update(_cues(phrase, where))
-    return found
-
-
-def _orders(readings: list[Reading], parts: tuple[int, ...], plain: int = VETO + 1) -> set[int]:
-    """Hard work that is asked for there: what begins as an instruction, and what weighs `plain` or more."""
-    return {
-        number
-        for phrase, where, begins in readings
-        if where in parts
-        for number in _cues(phrase, where)
-        if CUES[number].category >= REASONING and (begins or CUES[number].weight >= plain)
-    }
+def _cues(means: Table, readings: Readings) -> set[int]:
+    """What phrases mean by a table, as places in CUES."""
+    return set().union(*[means[reading] for reading in readings])
 
 
 def _is_clear(found: set[int]) -> bool:
+    if found.isdisjoint(_NAMING_CUES):
+        return False
     cues = [CUES[number] for number in found]
     return _settle(cues, _scores(cues), CLEAR_MARGIN) in EASY
 
 
-def _verdict(chat: ChatRequest, found: set[int], readings: list[Reading]) -> Verdict:
+def _verdict(chat: ChatRequest, found: set[int], parts: Parts) -> Verdict:
     cues = [CUES[number] for number in sorted(found)]
-    cues += shape.cues(chat, asks=bool(chat.form) and _asks(readings))
+    of_shape = shape.cues(chat, asks=bool(chat.form) and _asks(parts))
+    cues += of_shape
     scores = _scores(cues)
-    margin = EASY_MARGIN + KNOWN_MARGIN if shape.NO_MATERIAL in cues else EASY_MARGIN
+    margin = EASY_MARGIN + KNOWN_MARGIN if shape.NO_MATERIAL in of_shape else EASY_MARGIN
     return Verdict(_settle(cues, scores, margin), tuple(scores), tuple(cues))
 
 
-def _asks(readings: list[Reading]) -> bool:
+def _asks(parts: Parts) -> bool:
     """Is anything wanted besides that a form be filled in?"""
-    if _orders(readings, (SYSTEM, BEFORE, BEHIND)):
-        return True
-    return any(
-        phrase == "? $" or (where == SYSTEM and any(_is_order(CUES[number]) for number in _cues(phrase, where)))
-        for phrase, where, _ in readings
+    system, before, behind, _, _ = parts
+    return bool(
+        _cues(_ORDERS, [*system, *before, *behind])
+        or any(_ASKS in readings for readings in parts)
+        or any(_is_order(CUES[number]) for number in _cues(_TOLD, system))
     )
 
 
@@ -200,17 +225,14 @@ def _lightness(cue: Cue) -> int:
     return -cue.weight
 
 
+_number: Final = itemgetter(0)  # of a match
+
+
+# What phrases mean ------------------------------------------------------------------------------------------
+
 _reader: Final = Reader(dict.fromkeys(phrase for cue in CUES for phrase in cue.phrases))
-
-
-def _numbers(counts: Callable[[Cue], bool]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, list[int]] = {phrase: [] for cue in CUES for phrase in cue.phrases}
-    for number, cue in enumerate(CUES):
-        if counts(cue):
-            for phrase in cue.phrases:
-                found[phrase].append(number)
-    return {phrase: tuple(numbers) for phrase, numbers in found.items()}
-
+_ASKS: Final = 2 * _reader.phrases.index("? $")
+_QUESTION: Final = 2 * _reader.phrases.index("| question |")
 
 # What names an easy task.
 _NAMING_CUES: Final = frozenset(number for number, cue in enumerate(CUES) if cue.names and cue.category < REASONING)
@@ -218,12 +240,28 @@ _NAMING: Final = _reader.numbers(
     {phrase for cue in CUES if cue.names and cue.category < REASONING for phrase in cue.phrases}
 )
 
-_IN_FORM: Final = _numbers(lambda cue: cue.form)
-_IN_MATERIAL: Final = _numbers(lambda cue: cue.far)
-_TOLD: Final = _numbers(lambda cue: not cue.form_only)
+
+def _table(counts: Callable[[Cue, bool], bool]) -> Table:
+    """Of each reading those cues that count; `counts` is told whether it begins its sentence as an instruction."""
+    found: dict[str, list[int]] = {phrase: [] for phrase in _reader.phrases}
+    for number, cue in enumerate(CUES):
+        for phrase in cue.phrases:
+            found[phrase].append(number)
+    return [
+        tuple([number for number in found[phrase] if counts(CUES[number], begins)])
+        for phrase in _reader.phrases
+        for begins in (False, True)
+    ]
+
+
+def _is_hard(cue: Cue) -> bool:
+    return cue.category >= REASONING and not cue.form_only
+
+
+_TOLD: Final = _table(lambda cue, _: not cue.form_only)
+_IN_MATERIAL: Final = _table(lambda cue, _: cue.far)
+_IN_FORM: Final = _table(lambda cue, _: cue.form)
 _BY_PART: Final = (_TOLD, _TOLD, _TOLD, _IN_MATERIAL, _IN_FORM)
-
-
-def _cues(phrase: str, where: int) -> tuple[int, ...]:
-    """What a phrase means where it was found, as places in CUES."""
-    return _BY_PART[where][phrase]
+# Hard work that is asked for: what begins as an instruction, and what weighs so much that it need not.
+_ORDERS: Final = _table(lambda cue, begins: _is_hard(cue) and (begins or cue.weight > VETO))
+_PLAIN_ORDERS: Final = _table(lambda cue, begins: _is_hard(cue) and (begins or cue.weight >= PLAIN))
