@@ -27,7 +27,7 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
     @functools.wraps(test)
     def run(new_loop: Callable[[], asyncio.AbstractEventLoop], **arguments: Any) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(asyncio.wait_for(test(**arguments), 30))
+            runner.run(asyncio.wait_for(test(**arguments), 60))
 
     signature = inspect.signature(test)
     first = inspect.Parameter("new_loop", inspect.Parameter.KEYWORD_ONLY)

@@ -80,7 +80,7 @@ class Dispatcher:
 
     async def send_raw(self, payload: bytes) -> None:
         self.sent += 1
-        await self.js.publish(UsageRecorded.subject, payload, timeout=5)
+        await self.js.publish(UsageRecorded.subject, payload, timeout=30)
 
     async def unacked(self) -> int:
         return (await self.js.stream_info(USAGE)).state.messages

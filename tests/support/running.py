@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.wait import PATIENCE_S
 from tierwise.part import NotReady, Part, spawn_options
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
         loop.close()
 
 
-def start(part: Part, log: Path, within_s: float = 30.0) -> subprocess.Popen[bytes]:
+def start(part: Part, log: Path, within_s: float = PATIENCE_S) -> subprocess.Popen[bytes]:
     """Ready when it returns. Its process dies with ours."""
     complete(part.prepare())
     with log.open("ab") as out:
@@ -41,7 +42,7 @@ def start(part: Part, log: Path, within_s: float = 30.0) -> subprocess.Popen[byt
             return process
 
 
-def stop(part: Part, process: subprocess.Popen[bytes], within_s: float = 10.0) -> int:
+def stop(part: Part, process: subprocess.Popen[bytes], within_s: float = 30.0) -> int:
     process.send_signal(part.stop_signal)
     try:
         return process.wait(within_s)

@@ -30,7 +30,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = (str(Path(sys.executable).parent / "tierwise"),),
         user: User | None = None,
-        ready_within_s: float = 90.0,
+        ready_within_s: float = 180.0,
     ) -> None:
         self._config = config
         self._given_state = state
@@ -62,7 +62,7 @@ class Stack:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -96,7 +96,7 @@ class Stack:
         old = self.kill(name, sig)
         return wait_until(lambda: (pid := self.processes.get(name)) != old and pid, f"{name} to be started again")
 
-    def stop(self, sig: signal.Signals = signal.SIGTERM, within_s: float = 12.0) -> int:
+    def stop(self, sig: signal.Signals = signal.SIGTERM, within_s: float = 60.0) -> int:
         """The exit code of `tierwise up`."""
         self.process.send_signal(sig)
         return self.process.wait(within_s)

@@ -18,7 +18,7 @@ def small(tmp_path_factory):
     with running(model_part(small), tmp_path_factory.mktemp("model") / "log") as process:
         yield small
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(30) == -signal.SIGTERM
 
 
 @pytest.fixture

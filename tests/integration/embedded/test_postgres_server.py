@@ -110,7 +110,7 @@ def test_another_live_server_on_the_same_data_is_named_not_disturbed(server):
 
 def test_a_server_on_its_way_out_is_waited_for(server):
     async def meet() -> None:
-        settling = asyncio.create_task(settle_pid_file(server.place.data, patience_s=10))
+        settling = asyncio.create_task(settle_pid_file(server.place.data, patience_s=60))
         await asyncio.sleep(0)
         process.send_signal(signal.SIGINT)
         await settling
@@ -118,7 +118,7 @@ def test_a_server_on_its_way_out_is_waited_for(server):
     part = postgres_part(server)
     with running(part, server.log) as process:
         complete(meet())
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
         process = start(part, server.log)  # noqa: PLW2901  the one to stop is the new one
         stop(part, process)
 

@@ -99,16 +99,16 @@ def replace(file, text):
 
 async def test_one_publishes_and_the_others_follow_it(begin):
     first = await begin("first", config("from-first"))
-    await eventually(lambda: first.model == "from-first", "the first to publish", 5)
+    await eventually(lambda: first.model == "from-first", "the first to publish")
     second = await begin("second", config("from-second"))
     looks_on = await begin("looks-on")
-    await eventually(lambda: second.model == looks_on.model == "from-first", "the others to follow", 5)
-    await eventually(lambda: second.leadership.another_leads, "the second to see that the first lives", 5)
-    await eventually(lambda: not second.readiness.waiting_for, "the second to be ready", 5)
+    await eventually(lambda: second.model == looks_on.model == "from-first", "the others to follow")
+    await eventually(lambda: second.leadership.another_leads, "the second to see that the first lives")
+    await eventually(lambda: not second.readiness.waiting_for, "the second to be ready")
     replace(second.file, config("unheard"))
     replace(first.file, config("changed"))
     for one in (first, second, looks_on):
-        await eventually(lambda one=one: one.model == "changed", "the change to be heard", 5)
+        await eventually(lambda one=one: one.model == "changed", "the change to be heard")
     assert first.heard == second.heard[-2:] == looks_on.heard[-2:]
     assert [one.leadership.leads for one in (first, second, looks_on)] == [True, False, False]
     assert {one.leadership.lease.holder for one in (first, second, looks_on)} == {"first"}
@@ -117,17 +117,17 @@ async def test_one_publishes_and_the_others_follow_it(begin):
 async def test_a_faulty_file_is_refused_everywhere_and_the_old_one_stays(begin):
     first = await begin("first", config("good"))
     looks_on = await begin("looks-on")
-    await eventually(lambda: looks_on.model == "good", "the policy", 5)
+    await eventually(lambda: looks_on.model == "good", "the policy")
     replace(first.file, config("bad", "tires: []"))
-    await eventually(lambda: first.refused and looks_on.refused, "both to tell of the refusal", 5)
+    await eventually(lambda: first.refused and looks_on.refused, "both to tell of the refusal")
     assert first.refused == looks_on.refused
     assert first.refused[0].startswith(f"{first.file}:3: tires: there is no such key; did you mean")
     first.file.unlink()
-    await eventually(lambda: "is gone" in first.refused[0] and "is gone" in looks_on.refused[0], "its loss", 5)
+    await eventually(lambda: "is gone" in first.refused[0] and "is gone" in looks_on.refused[0], "its loss")
     first.file.write_text("tiers: [t")
-    await eventually(lambda: "is not YAML" in first.refused[0], "half of a file to be refused", 5)
+    await eventually(lambda: "is not YAML" in first.refused[0], "half of a file to be refused")
     first.file.write_text(config("mended"))
-    await eventually(lambda: looks_on.model == "mended" and not looks_on.refused, "the mended one", 5)
+    await eventually(lambda: looks_on.model == "mended" and not looks_on.refused, "the mended one")
     assert [model for model, _ in looks_on.heard] == ["good", "mended"]
     refusals = first.events("the policy is refused")
     assert len(refusals) == 3, "each once, however often the file is looked at"
@@ -139,18 +139,18 @@ async def test_a_hosted_model_whose_price_nobody_knows_is_refused_with_its_line(
         config("nobody-knows").replace("vllm", "openai").replace(", price: {input_per_1m: 1, output_per_1m: 1}", "")
     )
     first = await begin("first", text)
-    await eventually(lambda: first.refused, "the refusal", 10)
+    await eventually(lambda: first.refused, "the refusal")
     assert first.refused[0].startswith(f"{first.file}:2: backends[0] (b).price: no price is known for openai's model")
     assert not first.readiness.waiting_for, "it serves what stands in KV"
 
 
 async def test_what_an_operator_must_know_of_a_file_is_logged(begin):
     first = await begin("first", config("m", "cache: {enabled: true}", "rules: []"))
-    await eventually(lambda: first.heard, "the policy", 5)
+    await eventually(lambda: first.heard, "the policy")
     assert [entry["section"] for entry in first.events("this section is not acted on yet")] == ["cache"]
     assert not first.events("server.host and server.port are read at start only: restart to listen there")
     replace(first.file, config("m", "server: {port: 9999}").replace("model: m", "model: m, api_key: sk-secret"))
-    await eventually(lambda: len(first.heard) == 2, "the next one", 5)
+    await eventually(lambda: len(first.heard) == 2, "the next one")
     [written_out] = first.events("a key is written out in the file")
     assert "backends[0] (b).api_key" in written_out["where"]
     assert len(first.events("server.host and server.port are read at start only: restart to listen there")) == 1
@@ -159,17 +159,17 @@ async def test_what_an_operator_must_know_of_a_file_is_logged(begin):
 
 async def test_an_unchanged_file_keeps_its_version(begin):
     first = await begin("first", config("same"))
-    await eventually(lambda: first.heard, "the policy", 5)
+    await eventually(lambda: first.heard, "the policy")
     replace(first.file, config("same", "# with a remark"))
     await first.stop()
     second = await begin("second", config("same"))
-    await eventually(lambda: second.leadership.leads and second.events("the policy is published"), "the second", 5)
+    await eventually(lambda: second.leadership.leads and second.events("the policy is published"), "the second")
     assert second.heard == first.heard
 
 
 async def test_who_stops_gives_the_lead_back_at_once(begin, nats_url):
     first = await begin("first", config("from-first"))
-    await eventually(lambda: first.leadership.leads, "the first to lead", 5)
+    await eventually(lambda: first.leadership.leads, "the first to lead")
     await first.stop()
     async with connected(nats_url) as bus:
         bucket = await ensure_bucket(bus.client.jetstream(), LEADERS)
@@ -179,27 +179,27 @@ async def test_who_stops_gives_the_lead_back_at_once(begin, nats_url):
 
 async def test_who_dies_is_replaced(begin):
     first = await begin("first", config("from-first"))
-    await eventually(lambda: first.leadership.leads, "the first to lead", 5)
+    await eventually(lambda: first.leadership.leads, "the first to lead")
     second = await begin("second", config("from-second"))
-    await eventually(lambda: second.model == "from-first", "the second to follow", 5)
+    await eventually(lambda: second.model == "from-first", "the second to follow")
     await first.die()
     await eventually(lambda: second.leadership.leads, "the second to lead", TAKEN_OVER_WITHIN_S)
-    await eventually(lambda: second.model == "from-second", "its file to be in force", 5)
+    await eventually(lambda: second.model == "from-second", "its file to be in force")
     assert not first.leadership.leads
 
 
 async def test_what_another_or_a_lost_store_put_in_its_place_is_put_right(begin, nats_url):
     first = await begin("first", config("right"))
-    await eventually(lambda: first.model == "right", "the policy", 5)
+    await eventually(lambda: first.model == "right", "the policy")
     async with connected(nats_url) as bus:
         js = bus.client.jetstream()
         await (await ensure_bucket(js, POLICY)).put(CURRENT, b"{}")
-        await eventually(lambda: len(first.heard) == 2, "it to be put there again", 5)
+        await eventually(lambda: len(first.heard) == 2, "it to be put there again")
         await js.delete_key_value(LEADERS)
         await js.delete_key_value(POLICY)
-        await eventually(lambda: len(first.heard) == 3, "it to be put into the new store", 5)
+        await eventually(lambda: len(first.heard) == 3, "it to be put into the new store")
     assert first.heard[-1] == ("right", 1)
-    await eventually(lambda: first.leadership.leads, "it to lead again", 5)
+    await eventually(lambda: first.leadership.leads, "it to lead again")
 
 
 @asynccontextmanager

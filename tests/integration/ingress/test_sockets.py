@@ -111,7 +111,7 @@ async def test_a_client_that_has_closed_is_found_out_at_once(streamed):
             call.flight = b"inbox"
             call.caller.begin(call, AnswerHead(200, "text/event-stream", -1, "general", "s", "s-1", "m", (), 1, 1))
         writer.close()
-        await eventually(lambda: world.calls.gone == [call], "its leaving to be found out", within_s=2)
+        await eventually(lambda: world.calls.gone == [call], "its leaving to be found out")
 
 
 @on_both_loops

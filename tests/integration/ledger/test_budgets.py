@@ -16,6 +16,7 @@ from shared.budgets import Limit, Limits
 from shared.contracts import GrantAsked, LeaseReported
 from shared.policy import Budget
 from tests.support.ledger import database_settings
+from tests.support.noon import ZONE, today
 from tests.support.usage import message, usage
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -24,6 +25,7 @@ DAY = "2026-11-25"
 LONGEST_S = 600.0
 LIMIT = Limit(10_000)
 LIMITS = {"billing": Budget(daily_usd=0.00001)}
+TODAYS = {"billing": Budget(timezone=ZONE, daily_usd=0.00001)}
 
 
 def wish(lease_id, need=10, waiting=10, ahead=0, day=DAY, service="billing"):
@@ -168,26 +170,26 @@ async def test_a_budget_that_begins_in_the_middle_of_a_day_binds_all_of_it(datab
     def paid(number, cost, reason="category", service="billing"):
         at_us = int(now.timestamp() * 1e6)
         record = usage(number, cost_nano_usd=cost, reason=reason, service=service, received_at_us=at_us)
-        return core.read([message(record)], Days({}).of).entries
+        return core.read([message(record)], Days({"default": ZONE}).of).entries
 
     store = Store(database_settings(database_url))
     try:
         await store.record(paid(1, 30))
         await store.record(paid(2, 500, service="another"))
-        limits, _ = await apply(connection, **LIMITS)
-        today = str(now.date())
-        assert await standing(connection, day=today) == Day(10_000, spent=30)
+        limits, _ = await apply(connection, **TODAYS)
+        day = today()
+        assert await standing(connection, day=day) == Day(10_000, spent=30)
         store.use(limits)
         await store.record(paid(3, 5))
-        assert await standing(connection, day=today) == Day(10_000, spent=35)
+        assert await standing(connection, day=day) == Day(10_000, spent=35)
         store.use((await apply(connection))[0])
         await store.record(paid(4, 100))
-        store.use((await apply(connection, **LIMITS))[0])
-        assert await standing(connection, day=today) == Day(10_000, spent=135), "and it was without one for a while"
-        store.use((await apply(connection, **LIMITS, another=Budget(daily_usd=0.00001)))[0])
+        store.use((await apply(connection, **TODAYS))[0])
+        assert await standing(connection, day=day) == Day(10_000, spent=135), "and it was without one for a while"
+        store.use((await apply(connection, **TODAYS, another=Budget(timezone=ZONE, daily_usd=0.00001)))[0])
         await connection.execute("DELETE FROM tierwise.budget_days")
         await store.record(paid(5, 3, service="another") + paid(6, 2, "budget_downgrade", "another"))
-        assert await standing(connection, "another", today) == Day(10_000, spent=503, floor=2), "each once"
+        assert await standing(connection, "another", day) == Day(10_000, spent=503, floor=2), "each once"
     finally:
         await store.aclose()
 
@@ -261,7 +263,7 @@ async def test_what_nobody_speaks_of_any_more_is_forgotten(connection):
 # Limits -----------------------------------------------------------------------------------------------------
 
 
-async def today(connection):
+async def limits_today(connection):
     rows = await connection.fetch("SELECT service, limit_usd, on_exhausted FROM tierwise.budget_status ORDER BY 1")
     return [(row[0], float(row[1]), row[2]) for row in rows]
 
@@ -272,44 +274,47 @@ async def apply(connection, **file):
 
 
 async def test_the_view_has_every_named_budget_today_and_the_others_once_they_ask(connection):
-    file = {"default": Budget(daily_usd=50), "billing": Budget(daily_usd=1, on_exhausted="reject")}
+    file = {
+        "default": Budget(timezone=ZONE, daily_usd=50),
+        "billing": Budget(timezone=ZONE, daily_usd=1, on_exhausted="reject"),
+    }
     limits, _ = await apply(connection, **file)
-    assert await today(connection) == [("billing", 1, "reject")]
+    assert await limits_today(connection) == [("billing", 1, "reject")]
     now = datetime.now(UTC)
     limit = limits.of("legal")
-    await budgets.grant(connection, wish("c.1", day=str(now.date()), service="legal"), limit, now.timestamp(), 600)
-    assert await today(connection) == [("billing", 1, "reject"), ("legal", 50, "downgrade")]
-    await apply(connection, default=Budget(daily_usd=60))
-    assert await today(connection) == [("billing", 60, "downgrade"), ("legal", 60, "downgrade")]
+    await budgets.grant(connection, wish("c.1", day=today(), service="legal"), limit, now.timestamp(), 600)
+    assert await limits_today(connection) == [("billing", 1, "reject"), ("legal", 50, "downgrade")]
+    await apply(connection, default=Budget(timezone=ZONE, daily_usd=60))
+    assert await limits_today(connection) == [("billing", 60, "downgrade"), ("legal", 60, "downgrade")]
     await apply(connection)
-    assert await today(connection) == []
-    await apply(connection, legal=Budget(daily_usd=7))
-    assert await today(connection) == [("legal", 7, "downgrade")]
-    assert (await standing(connection, "legal", str(now.date()))).held == 10, "it is the day that it was"
+    assert await limits_today(connection) == []
+    await apply(connection, legal=Budget(timezone=ZONE, daily_usd=7))
+    assert await limits_today(connection) == [("legal", 7, "downgrade")]
+    assert (await standing(connection, "legal", today())).held == 10, "it is the day that it was"
 
 
 async def test_an_operators_word_is_stronger_than_the_file_until_it_is_taken_back(connection):
-    file = {"billing": Budget(daily_usd=1)}
-    await budgets.set_budget(connection, "billing", Budget(daily_usd=2))
-    await budgets.set_budget(connection, "billing", Budget(daily_usd=3, on_exhausted="reject"))
+    file = {"billing": Budget(timezone=ZONE, daily_usd=1)}
+    await budgets.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=2))
+    await budgets.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=3, on_exhausted="reject"))
     limits, words = await apply(connection, **file)
-    assert words == {"billing": Budget(daily_usd=3, on_exhausted="reject")}
+    assert words == {"billing": Budget(timezone=ZONE, daily_usd=3, on_exhausted="reject")}
     assert limits.of("billing").daily_nano_usd == 3_000_000_000
-    assert await today(connection) == [("billing", 3, "reject")]
+    assert await limits_today(connection) == [("billing", 3, "reject")]
     await budgets.set_budget(connection, "billing", None)
     await apply(connection, **file)
-    assert await today(connection) == [("billing", 1, "downgrade")]
+    assert await limits_today(connection) == [("billing", 1, "downgrade")]
 
 
 async def test_the_moment_of_exhaustion_is_kept_until_the_limit_is_raised(connection):
     now = datetime.now(UTC)
-    await apply(connection, billing=Budget(daily_usd=0.00001))
-    asked = wish("c.1", 10_001, 10_001, day=str(now.date()))
-    assert (await budgets.grant(connection, asked, LIMIT, now.timestamp(), 600)).granted == 0
+    await apply(connection, billing=Budget(timezone=ZONE, daily_usd=0.00001))
+    asked = wish("c.1", 10_001, 10_001, day=today())
+    assert (await budgets.grant(connection, asked, Limit(10_000, timezone=ZONE), now.timestamp(), 600)).granted == 0
     [(exhausted_at, remaining)] = await connection.fetch(
         "SELECT exhausted_at, remaining_nano_usd FROM tierwise.budget_status"
     )
     assert abs((exhausted_at - now).total_seconds()) < 60
     assert remaining == 10_000
-    await apply(connection, billing=Budget(daily_usd=0.00002))
+    await apply(connection, billing=Budget(timezone=ZONE, daily_usd=0.00002))
     assert await connection.fetchval("SELECT exhausted_at FROM tierwise.budget_status") is None

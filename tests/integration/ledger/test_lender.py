@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 import msgspec
 import nats
@@ -30,6 +29,7 @@ from shared.settings import NatsSettings
 from shared.streams import BUDGETS, CURRENT, USAGE, ensure_stream
 from tests.support.folders import passable_folder
 from tests.support.ledger import alembic, database_settings, ledger, serving
+from tests.support.noon import ZONE, today
 from tests.support.usage import usage
 from tests.support.wait import eventually
 from tierwise.embedded.postgres import PostgresServer, postgres_part
@@ -68,13 +68,9 @@ async def client(nats_url):
     await one.close()
 
 
-def today():
-    return str(datetime.now(UTC).date())
-
-
 async def ask(client, *asked, reported=()):
     message = GrantRequested("c", asked, tuple(reported))
-    reply = await client.request(GrantRequested.subject, encode(message), timeout=5)
+    reply = await client.request(GrantRequested.subject, encode(message), timeout=30)
     return msgspec.msgpack.decode(reply.data, type=Granted)
 
 
@@ -84,7 +80,7 @@ def wish(lease_id, need=100, waiting=100, service="billing"):
 
 async def set_budget(client, service, budget=""):
     reply = await client.request(
-        BudgetChangeRequested.subject, encode(BudgetChangeRequested(service, budget)), timeout=5
+        BudgetChangeRequested.subject, encode(BudgetChangeRequested(service, budget)), timeout=30
     )
     return msgspec.msgpack.decode(unpack(reply.data)[0], type=Answered).refusal
 
@@ -92,7 +88,7 @@ async def set_budget(client, service, budget=""):
 async def test_wishes_are_granted_reports_are_heard_and_a_question_tells_how_the_day_stands(
     nats_url, database_url, client
 ):
-    async with lender(nats_url, database_url, default=Budget(daily_usd=1)):
+    async with lender(nats_url, database_url, default=Budget(timezone=ZONE, daily_usd=1)):
         first = await ask(client, wish("c.1", 100, 1000), wish("c.2", service="legal"))
         assert [grant.granted for grant in first.grants] == [1000, 100]
         then = await ask(client, GrantAsked("billing", today()), reported=[LeaseReported("c.1", 300)])
@@ -102,10 +98,15 @@ async def test_wishes_are_granted_reports_are_heard_and_a_question_tells_how_the
 async def test_a_limit_that_an_operator_sets_holds_at_once_and_for_every_ledger_and_survives_them(
     nats_url, database_url, client
 ):
-    file = {"billing": Budget(daily_usd=1)}
+    file = {"billing": Budget(timezone=ZONE, daily_usd=1)}
     async with lender(nats_url, database_url, **file), lender(nats_url, database_url, **file):
-        assert await set_budget(client, "billing", '{"daily_usd": 0.000001}') is None
-        assert await set_budget(client, "new", '{"daily_usd": 0.000002, "on_exhausted": "reject"}') is None
+        assert await set_budget(client, "billing", json.dumps({"daily_usd": 0.000001, "timezone": ZONE})) is None
+        assert (
+            await set_budget(
+                client, "new", json.dumps({"daily_usd": 0.000002, "on_exhausted": "reject", "timezone": ZONE})
+            )
+            is None
+        )
         for number in range(8):  # whoever of the two answers
             [grant] = (await ask(client, wish(f"c.{number}", 1001, 1001))).grants
             assert (grant.granted, grant.limit) == (0, 1000)
@@ -120,7 +121,7 @@ async def test_a_limit_that_an_operator_sets_holds_at_once_and_for_every_ledger_
 
 
 async def test_how_a_thousand_days_stand_is_told_in_one_answer(nats_url, database_url, client):
-    async with lender(nats_url, database_url, default=Budget(daily_usd=1)):
+    async with lender(nats_url, database_url, default=Budget(timezone=ZONE, daily_usd=1)):
         await ask(client, wish("c.1", service="service-7"))
         answer = await ask(client, *(GrantAsked(f"service-{number}", today()) for number in range(1000)))
         assert [grant.held for grant in answer.grants] == [100 if number == 7 else 0 for number in range(1000)]
@@ -128,7 +129,7 @@ async def test_how_a_thousand_days_stand_is_told_in_one_answer(nats_url, databas
 
 
 async def test_a_service_without_a_budget_here_is_left_out_and_the_others_are_granted(nats_url, database_url, client):
-    async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
+    async with lender(nats_url, database_url, billing=Budget(timezone=ZONE, daily_usd=1)):
         answer = await ask(client, wish("c.1", service="new"), wish("c.2"))
         assert [(grant.service, grant.granted) for grant in answer.grants] == [("billing", 100)]
         assert not answer.away
@@ -141,7 +142,7 @@ async def test_a_budget_that_is_none_is_refused_with_a_sentence(nats_url, databa
 
 
 async def test_two_ledgers_never_grant_more_than_the_limit(nats_url, database_url, client, query):
-    file = {"billing": Budget(daily_usd=0.00001)}
+    file = {"billing": Budget(timezone=ZONE, daily_usd=0.00001)}
     async with lender(nats_url, database_url, **file), lender(nats_url, database_url, **file):
         answers = await asyncio.gather(*(ask(client, wish(f"c.{number}", 70, 170)) for number in range(150)))
         granted = sum(answer.grants[0].granted for answer in answers)
@@ -157,7 +158,7 @@ async def test_a_silent_lease_is_charged_and_not_before_the_stream_was_read_past
     nats_url, database_url, client, query, dispatcher, monkeypatch
 ):
     monkeypatch.setattr(lending, "GIVE_UP_EVERY_S", 0.1)
-    async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
+    async with lender(nats_url, database_url, billing=Budget(timezone=ZONE, daily_usd=1)):
         await ask(client, wish("c.1", 100, 1000))
         await dispatcher.send(usage(1, lease_id="c.1", reserved_nano_usd=400, cost_nano_usd=150))
         await query("UPDATE tierwise.budget_leases SET due_at = now()")
@@ -193,7 +194,7 @@ async def test_without_its_database_it_says_that_it_is_away_and_comes_back_with_
         async with serving(postgres_part(server), folder / "log"):
             assert (await alembic(server.url, "upgrade", "head"))[0] == 0
         one = Lender(NatsSettings(nats_url), database_settings(server.url), Readiness(), Metrics())
-        one.use(policy(billing=Budget(daily_usd=1)))
+        one.use(policy(billing=Budget(timezone=ZONE, daily_usd=1)))
         task = asyncio.create_task(apart(one.run))
         try:
             with pytest.raises(nats.errors.NoRespondersError):  # it must not say for another that it is away
@@ -202,7 +203,7 @@ async def test_without_its_database_it_says_that_it_is_away_and_comes_back_with_
                 await eventually(lambda: lends(client), "a grant")
             began = time.monotonic()
             assert (await ask(client, wish("c.0"))).away
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -228,7 +229,7 @@ async def test_a_ledger_that_begins_leaves_the_answers_to_one_that_knows(nats_ur
     connect_really = line.connect
     monkeypatch.setattr(line, "connect", connect)
     one = Lender(NatsSettings(nats_url), database_settings(database_url), Readiness(), Metrics())
-    async with lender(nats_url, database_url, billing=Budget(daily_usd=1)):
+    async with lender(nats_url, database_url, billing=Budget(timezone=ZONE, daily_usd=1)):
         names.clear()
         task = asyncio.create_task(apart(one.run))
         try:

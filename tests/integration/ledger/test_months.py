@@ -113,7 +113,7 @@ async def test_a_ledger_writes_while_somebody_reads_and_a_month_is_made(nats_url
         await reader("BEGIN")
         await reader("SELECT FROM tierwise.requests")
         await dispatcher.send(usage(2, received_at_us=NOON_US + MONTH_US))
-        await eventually(dispatcher.all_acked, "acks", within_s=5)
+        await eventually(dispatcher.all_acked, "acks")
         await reader("COMMIT")
     assert await months(query) == ["2026_09", "2026_10"]
 
@@ -167,11 +167,13 @@ async def test_rows_of_before_are_kept_and_get_their_transfers_and_days(database
 
     assert (await alembic(database_url, "downgrade", "0003"))[0] == 0
     assert [await query(view) for view in VIEWS] == views
+    began = datetime.now(UTC)
     code, output = await alembic(database_url, "upgrade", "head")
     assert code == 0, output
     assert [await query(view) for view in VIEWS] == views
     assert [await query(book) for book in BOOKS] == booked
-    assert await months(query) == sorted({f"{partitions.after(datetime.now(UTC)):%Y_%m}", "2031_03"})
+    nexts = {partitions.after(began), partitions.after(datetime.now(UTC))}  # a month may have ended meanwhile
+    assert await months(query) in [sorted({f"{after:%Y_%m}", "2031_03"}) for after in nexts]
 
     known = await store.record(batch(*OF_BEFORE, usage(9), usage(10, received_at_us=FAR_US)).entries)
     assert len(known) == len(OF_BEFORE)

@@ -19,6 +19,8 @@ from tierwise.embedded.nats import nats_part
 from tierwise.ports import FreePorts
 
 BATCHES = 120
+ENDS_WITHIN_S = 8.0  # whoever waits for an answer of NATS waits for ten seconds
+HANDED_BACK_WITHIN_S = 7.0  # what is not comes again after ten
 
 
 async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, database_url, dispatcher, query):
@@ -45,11 +47,11 @@ async def test_a_ledger_that_is_killed_records_every_request_once(nats_url, data
             first.wait()
     assert await dispatcher.unacked() > 0
     with process("ledger", nats_url, database_url, port) as second:
-        await eventually(dispatcher.all_acked, "acks", within_s=40)
+        await eventually(dispatcher.all_acked, "acks")
         began = time.monotonic()
         second.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(second.wait, 10) == 0
-        assert time.monotonic() - began < 3
+        assert await asyncio.to_thread(second.wait, 60) == 0
+        assert time.monotonic() - began < ENDS_WITHIN_S
     (sums,) = await query("SELECT count(*), count(DISTINCT request_id), sum(cost_nano_usd) FROM tierwise.requests")
     assert tuple(sums) == (BATCHES * 10, BATCHES * 10, BATCHES * 10 * 750)
     assert (await query("SELECT sum(cost_nano_usd) AS paid FROM tierwise.attempts"))[0]["paid"] == BATCHES * 7500
@@ -71,13 +73,13 @@ async def test_a_ledger_that_is_stopped_hands_back_what_it_holds(nats_url, datab
         await dispatcher.send(usage(1, calls=({"outcome": "failed"}, {})))
         await eventually(lambda: not_ready(port), "the ledger to wait for the table")
         first.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(first.wait, 10) == 0
+        assert await asyncio.to_thread(first.wait, 60) == 0
     await query("ALTER TABLE tierwise.elsewhere RENAME TO ledger_attempts")
     info = await dispatcher.js.consumer_info("USAGE", "ledger")
     assert info.num_ack_pending == 1
     with process("ledger", nats_url, database_url, port):
         await eventually(lambda: is_ready(port), "the next ledger to be ready")
-        await eventually(dispatcher.all_acked, "the ack", within_s=4)
+        await eventually(dispatcher.all_acked, "the ack", within_s=HANDED_BACK_WITHIN_S)
 
 
 async def test_a_ledger_stores_nothing_before_it_knows_in_whose_time_zone_a_day_begins(
@@ -120,7 +122,7 @@ async def test_a_day_is_that_of_an_operators_budget_too(nats_url, database_url, 
     with process("ledger", nats_url, database_url, port):
         await eventually(lambda: is_ready(port), "the ledger to be ready")
         word = BudgetChangeRequested("billing", '{"daily_usd": 1, "timezone": "Pacific/Kiritimati"}')
-        await dispatcher.client.request(word.subject, encode(word), timeout=5)
+        await dispatcher.client.request(word.subject, encode(word), timeout=30)
         await dispatcher.send(usage(1), usage(2, service="legal"))
         await eventually(dispatcher.all_acked, "the ack")
     days = await query("SELECT service, day::text FROM tierwise.spend_daily ORDER BY service")
@@ -168,8 +170,8 @@ async def test_a_service_waits_for_what_is_away_and_says_for_what(service, waits
         assert (await get(f"http://127.0.0.1:{port}/metrics"))[0] == 200
         began = time.monotonic()
         started.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(started.wait, 10) == 0
-        assert time.monotonic() - began < 3
+        assert await asyncio.to_thread(started.wait, 60) == 0
+        assert time.monotonic() - began < ENDS_WITHIN_S
 
 
 @pytest.mark.parametrize("service", ["validator", "batcher"])
@@ -183,15 +185,15 @@ async def test_a_service_is_ready_with_a_policy_and_survives_nats(service, datab
             async with serving(part, folder / "log"):
                 await eventually(lambda: says(port, ["policy"]), "only the policy to be missing")
                 await publish(server.url)
-                await eventually(lambda: is_ready(port), "readiness", within_s=5)
+                await eventually(lambda: is_ready(port), "readiness")
             await eventually(lambda: says(port, ["nats"]), "the loss of NATS to be noticed")
             async with serving(part, folder / "log"):
                 await eventually(lambda: is_ready(port), "NATS to be found again")
             await eventually(lambda: not_ready(port), "the loss of NATS to be noticed again")
             began = time.monotonic()
             started.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(started.wait, 10) == 0
-            assert time.monotonic() - began < 3
+            assert await asyncio.to_thread(started.wait, 60) == 0
+            assert time.monotonic() - began < ENDS_WITHIN_S
 
 
 async def says(port, waits_for):

@@ -23,7 +23,7 @@ run("probe", serve)
 def ran(waiting):
     environment = {"TIERWISE_NATS_URL": "nats://127.0.0.1:1"}
     program = [sys.executable, "-c", PROGRAM.format(waiting=waiting)]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_bug_beside_the_service_ends_it_loudly():

@@ -40,21 +40,21 @@ async def test_a_policy_is_followed_across_restarts_and_a_lost_bucket():
                 await eventually(lambda: broker.client, "a connection")
                 assert not readiness.waiting_for
                 await put(broker, policy("first"))
-                await eventually(lambda: by_broker == by_bus == ["first"], "the policy", within_s=5)
+                await eventually(lambda: by_broker == by_bus == ["first"], "the policy")
             await eventually(lambda: readiness.waiting_for == ["nats"], "the loss to be noticed")
             async with serving(nats_part(server), folder / "log"):
                 await eventually(lambda: broker.client and bus.connected, "both connections")
                 await put(broker, policy("second"))
-                await eventually(lambda: by_broker == by_bus == ["first", "second"], "the policy", within_s=5)
+                await eventually(lambda: by_broker == by_bus == ["first", "second"], "the policy")
                 async with following(bus) as late, following(bus, with_earlier=True) as late_and_wise:
                     await eventually(lambda: late == ["second"], "the policy in force")
                     await eventually(lambda: late_and_wise == ["first", "second"], "the one before it too")
                 await put(broker, b"a later version's")
                 await put(broker, policy("third"))
-                await eventually(lambda: by_broker[2:] == by_bus[2:] == ["third"], "the readable one", within_s=5)
+                await eventually(lambda: by_broker[2:] == by_bus[2:] == ["third"], "the readable one")
                 await eventually(lambda: delete(broker), "the bucket to be gone")
                 await eventually(lambda: put(broker, policy("fourth")), "the bucket to be there again")
-                await eventually(lambda: by_broker[3:] == by_bus[3:] == ["fourth"], "the policy", within_s=5)
+                await eventually(lambda: by_broker[3:] == by_bus[3:] == ["fourth"], "the policy")
             await beginning
         await bus.close()
         await broker.stop()  # while NATS is away

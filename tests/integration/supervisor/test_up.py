@@ -101,7 +101,7 @@ def test_a_stop_ends_everything_and_the_next_start_finds_the_data_as_they_were_l
             pids = stack.processes.values()
             began = time.monotonic()
             assert stack.stop(sig) == 0
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 20, "who does not listen is killed after five seconds"
             assert not (state / "run.json").exists()
             assert not any(map(is_running, pids))
 
@@ -110,7 +110,7 @@ def test_the_supervisors_sudden_death_leaves_no_child_and_the_next_start_works(c
     with Stack(CONFIG, state=state, command=command) as stack:
         pids = list(stack.processes.values())
         stack.process.kill()
-        wait_until(lambda: not any(map(is_running, pids)), "every child to be gone", 10)
+        wait_until(lambda: not any(map(is_running, pids)), "every child to be gone")
     with Stack(CONFIG, state=state, command=command) as stack:
         assert ask(stack.run["database_url"], "SELECT 1") == 1
 
