@@ -1,7 +1,9 @@
 """One connection of the door without a socket: bytes go in, and calls are answered, when a test says so."""
 
 import asyncio
+import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import uvicorn
@@ -14,12 +16,25 @@ from services.ingress.cors import Cors
 from services.ingress.doors.chat import ChatDoor
 from services.ingress.fast import protocol_for
 from services.ingress.metrics import Counts
-from shared.contracts import AnswerHead
+from shared.contracts import MAX_INLINE_BYTES, AnswerHead
 from shared.ops import Readiness
 
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 STREAM = AnswerHead(200, "text/event-stream", -1, "general", "small", "small-1", "m", (), 1, 1)
+LARGE = b'{"a":"%b"}' % (b"x" * MAX_INLINE_BYTES)
+
+
+def run(scene: Callable[[], Awaitable[None]]) -> None:
+    """On a loop of its own; what reaches its handler fails the test."""
+
+    async def watched() -> None:
+        faults: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+        await scene()
+        assert not faults
+
+    asyncio.run(watched())
 
 
 def chat(body: bytes = b"{}", *lines: bytes, version: bytes = b"1.1") -> bytes:
@@ -177,3 +192,8 @@ class Connection:
         registry.register(self.calls.counts)
         lines = generate_latest(registry).decode()
         return {int(k): float(v) for k, v in re.findall(r'tierwise_requests_total\{status="(\d+)"\} (\S+)', lines)}
+
+
+def code(connection: Connection) -> Any:
+    """Of the error that was written last."""
+    return json.loads(connection.transport.written.rpartition(b"\r\n\r\n")[2])["error"]["code"]

@@ -83,6 +83,13 @@ class Noted(Call):
         return self.failure
 
 
+class PausesAtOnce(Noted):
+    def on_head(self, status, headers):
+        super().on_head(status, headers)
+        assert self.exchange is not None
+        self.exchange.pause()
+
+
 class Peer:
     """The server's side of one connection. `number` counts them from 1."""
 
@@ -118,6 +125,12 @@ class Peer:
         """Returns when the client has closed."""
         while await self._reader.read(65536):
             pass
+
+
+async def answering(peer: Peer) -> None:
+    while True:
+        await peer.request()
+        peer.say(OK)
 
 
 class Hostile:
