@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 
 from tests.support.caller import Answer, Caller, Crowd, ask
+from tests.support.nobody import nobody
 from tests.support.running import complete
 from tests.support.stack import Stack
 from tests.support.upstream import Upstream
 from tests.support.wait import wait_until
-from tierwise.ports import FreePorts
 
 BACKENDS = ("first-1", "second-1", "nobody-1", "third-1")
 
@@ -98,9 +98,8 @@ class Router:
 
 @contextmanager
 def running_router(environment: Mapping[str, str] | None = None) -> Iterator[Router]:
-    with Upstream() as first, Upstream() as second:
-        nobody = FreePorts().take()
-        text = config(first.url, second.url, f"http://127.0.0.1:{nobody}/v1")
+    with Upstream() as first, Upstream() as second, nobody() as port:
+        text = config(first.url, second.url, f"http://127.0.0.1:{port}/v1")
         with Stack(text, environment={**keys(), **(environment or {})}) as stack:
             yield Router(stack, first, second)
 

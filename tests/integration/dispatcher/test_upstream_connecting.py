@@ -10,23 +10,20 @@ import trustme
 from services.dispatcher.failures import ConnectFailed, TimedOut
 from services.dispatcher.upstream import Limits
 from tests.support.hostile import SWEEP_S, Hostile, answering, on_both_loops, origin, post, turn
-
-
-async def closed_port() -> int:
-    async with Hostile(answering) as server:
-        return server.port
+from tests.support.nobody import nobody
 
 
 @on_both_loops
 async def test_a_refused_connection_fails_everyone_who_waits_for_it():
-    pool = origin(f"http://127.0.0.1:{await closed_port()}", max_connections=2)
-    calls = [post(pool) for _ in range(7)]
-    for call in calls:
-        failure = await call.fault()
-        assert isinstance(failure, ConnectFailed)
-        assert failure.message.startswith("cannot connect to 127.0.0.1:")
-    assert (pool.open, pool.waiting) == (0, 0)
-    await pool.close()
+    with nobody() as port:
+        pool = origin(f"http://127.0.0.1:{port}", max_connections=2)
+        calls = [post(pool) for _ in range(7)]
+        for call in calls:
+            failure = await call.fault()
+            assert isinstance(failure, ConnectFailed)
+            assert failure.message.startswith("cannot connect to 127.0.0.1:")
+        assert (pool.open, pool.waiting) == (0, 0)
+        await pool.close()
 
 
 @on_both_loops

@@ -20,6 +20,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from shared.contracts import RequestPlanned, RequestReceived
 from shared.hot_service import POLICY_WAITS_S
 from shared.streams import CURRENT, POLICY, ensure_bucket
+from tests.support.nobody import nobody
 from tests.support.router import config
 from tests.support.wait import PATIENCE_S, eventually, wait_until
 from tierwise.ports import FreePorts
@@ -98,7 +99,7 @@ def test_without_the_address_of_nats_it_ends_with_a_sentence(name, tmp_path):
 
 @pytest.mark.parametrize("name", HOT + COLD)
 def test_while_nats_is_away_it_says_so_and_can_be_ended(name, tmp_path):
-    with service(name, tmp_path, f"nats://127.0.0.1:{FreePorts().take()}") as one:
+    with nobody() as port, service(name, tmp_path, f"nats://127.0.0.1:{port}") as one:
         wait_until(lambda: "nats" in (one.waits_for() or ()), "the wait for NATS")
         code, written = one.ends()
     assert code == 0, written
