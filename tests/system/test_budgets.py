@@ -19,7 +19,7 @@ import pytest
 
 from services.ledger.leases import GRACE_S, SILENT_S
 from tests.support.caller import Answer, Caller, chat
-from tests.support.noon import ZONE
+from tests.support.noon import ZONE, today
 from tests.support.router import rows
 from tests.support.running import running
 from tests.support.stack import Stack
@@ -105,7 +105,7 @@ class Shop:
         """What the books say that its budget has spent today: a statement's `budget` and `lost`."""
 
         def told() -> Any:
-            status, books = self.api("GET", f"?service={service}", of="spend")
+            status, books = self.api("GET", f"?service={service}&day={today()}", of="spend")
             return status == 200 and books
 
         [each] = wait_until(told, "a statement")["services"]
@@ -115,7 +115,7 @@ class Shop:
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(f"{self.stack.url}/api/{of}{path}", data, method=method)
         try:
-            with urllib.request.urlopen(asked, timeout=10) as told:
+            with urllib.request.urlopen(asked, timeout=30) as told:
                 return told.status, json.load(told)
         except urllib.error.HTTPError as refused:
             with refused:
@@ -247,14 +247,14 @@ def test_a_name_that_no_service_has_is_refused(api, method, path, body):
 @pytest.mark.parametrize("service", ["team/a", "büro", "財" * 128, " =SUM(A1) "])
 def test_whatever_service_a_request_can_name_can_be_given_a_budget(api, service):
     path = "/" + urllib.parse.quote(service, safe="")
-    assert api.api("PUT", path, {"daily_usd": 0.001, "on_exhausted": "reject"})[0] == 200
+    assert api.api("PUT", path, {"daily_usd": 0.001, "on_exhausted": "reject", "timezone": ZONE})[0] == 200
     assert api.status(service)["limit_nano_usd"] == NANO // 1000
 
     def is_refused() -> bool:
         with Caller(api.stack.url) as caller:
             return caller.ask({**request(), "metadata": {"tierwise_service": service}}).status == 402
 
-    wait_until(is_refused, "the limit to hold", 3)
+    wait_until(is_refused, "the limit to hold", AT_ONCE_S)
     assert api.api("DELETE", path)[0] == 200
 
 

@@ -2,7 +2,7 @@
 
 import json
 import random
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import asyncpg
 import msgspec
@@ -16,14 +16,15 @@ from shared.contracts import Answered, GrantAsked, LeaseReported, SpendAsked, en
 from shared.database import disposing, make_engine
 from shared.policy import Budget
 from tests.support.ledger import alembic, database_settings
+from tests.support.noon import ZONE, today
 from tests.support.usage import message, usage
 
 NOW = datetime.now(UTC).timestamp()
 NOW_US = int(NOW * 1e6)
-DAY = datetime.now(UTC).date()
+DAY = date.fromisoformat(today())
 LONGEST_S = 600.0
 SERVICES = ("billing", "team:lost", "büro")
-LIMITS = Limits({"default": Budget(daily_usd=0.01)})
+LIMITS = Limits({"default": Budget(timezone=ZONE, daily_usd=0.01)})
 TRANSFERS = """
     SELECT request_id, attempt, debit_account, credit_account, amount_nano_usd, amount_source, day, policy_version
     FROM tierwise.ledger_transfers WHERE cause = 'lost_lease' ORDER BY request_id, attempt
@@ -61,7 +62,7 @@ async def hear(connection, lease_id, kept):
 
 
 async def record(store, *records):
-    return await store.record(core.read([message(*records)], Days({}).of).entries)
+    return await store.record(core.read([message(*records)], Days({"default": ZONE}).of).entries)
 
 
 def paid(number, lease_id, reserved, cost, service="billing"):
@@ -155,10 +156,10 @@ async def test_a_budget_that_is_set_again_counts_what_was_lost_too(connection, s
     await give_up(connection)
     await apply()
     await record(store, paid(1, "", 0, 70))
-    await apply(billing=Budget(daily_usd=0.01))
+    await apply(billing=Budget(timezone=ZONE, daily_usd=0.01))
     assert await spent(connection) == {"billing": 970}
     await connection.execute("DELETE FROM tierwise.budget_days")
-    await apply(billing=Budget(daily_usd=0.02))
+    await apply(billing=Budget(timezone=ZONE, daily_usd=0.02))
     assert await spent(connection) == {"billing": 970}
 
 
