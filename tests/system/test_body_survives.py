@@ -34,7 +34,10 @@ MESSAGES = st.lists(
     min_size=1,
     max_size=3,
 )
-READ = {*TYPED, "messages", "tools", "functions", "tool_choice", "response_format", "max_completion_tokens", "n"}
+READ = {
+    *TYPED, "messages", "tools", "functions", "tool_choice", "function_call", "response_format", "n", "logprobs",
+    "max_completion_tokens", "logit_bias", "modalities", "parallel_tool_calls", "web_search_options",
+}  # fmt: skip
 scalars = st.one_of(
     st.none(),
     st.booleans(),

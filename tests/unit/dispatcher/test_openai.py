@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,8 @@ bodies = st.builds(
     ),
 )
 
+OBJECTS = ("stream_options", "chat_template_kwargs")  # who sends something else there is refused
+
 
 def expected(body: dict, changes: Changes) -> dict:
     """The closed list, said once more and in the plainest way."""
@@ -67,7 +70,7 @@ def expected(body: dict, changes: Changes) -> dict:
 
 @settings(max_examples=400)
 @given(
-    bodies.filter(lambda body: isinstance(body.get("stream_options"), dict | None)),
+    bodies.filter(lambda body: all(isinstance(body.get(name), dict | None) for name in OBJECTS)),
     st.builds(
         Changes,
         model=st.text(min_size=1),
@@ -79,6 +82,12 @@ def expected(body: dict, changes: Changes) -> dict:
 def test_any_body_goes_up_unchanged_but_for_the_closed_list(body, changes):
     sent = rewrite(json.dumps(body, ensure_ascii=False).encode(), changes)
     assert json.loads(sent) == expected(body, changes)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_what_would_have_to_be_an_object_and_is_none_is_no_body_that_can_be_changed(name):
+    with pytest.raises(msgspec.DecodeError):
+        rewrite(json.dumps({name: []}).encode(), Changes("m", ask_for_usage=True, thinking=True))
 
 
 def test_a_nested_model_before_the_top_level_one_is_left_alone():
