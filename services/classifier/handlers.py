@@ -16,10 +16,10 @@ from services.classifier import core, features, refusals
 from services.classifier.book import Book, compile_policy
 from services.classifier.explain import explain
 from services.classifier.features import ChatRequest
-from services.classifier.grants import Outcome
 from services.classifier.measured import service_of
 from services.classifier.metrics import Counts
 from services.classifier.outlook import CLEAR, Outlook, Purse
+from services.classifier.parking import Outcome
 from services.classifier.purser import Purser
 from shared.contracts import (
     Answered,

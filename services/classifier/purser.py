@@ -16,7 +16,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 
 from services.classifier.calibration import Calibration
-from services.classifier.grants import TICK_S, Grants, Outcome
+from services.classifier.grants import TICK_S, Grants
+from services.classifier.parking import Outcome
 from shared.budgets import Limits
 from shared.contracts import Granted, GrantRequested, RequestPlanned, TokensTold, encode
 from shared.hotbus import HotBus

@@ -15,7 +15,8 @@ from types import ModuleType
 
 from msgspec.structs import replace as replace_struct
 
-from services.classifier.grants import Grants, Outcome
+from services.classifier.grants import Grants
+from services.classifier.parking import Outcome
 from services.ledger import leases
 from services.ledger.leases import Day, Lease
 from shared.budgets import Limit, Limits, budget_day

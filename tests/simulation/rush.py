@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.classifier.grants import TICK_S, Grants, Outcome
+from services.classifier.grants import TICK_S, Grants
+from services.classifier.parking import Outcome
 from services.ledger import leases
 from shared.budgets import Limits, budget_day
 from shared.contracts import Granted, GrantRequested

@@ -4,15 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.classifier.grants import (
-    ANSWERS_WITHIN_S,
-    LOST_AFTER_S,
-    MAX_PARKED,
-    SETTLING_WAITS_S,
-    TICK_S,
-    Grants,
-    Outcome,
-)
+from services.classifier.grants import SETTLING_WAITS_S, TICK_S, Grants
+from services.classifier.letters import ANSWERS_WITHIN_S, LOST_AFTER_S
+from services.classifier.parking import MAX_PARKED, Outcome
 from shared.budgets import Limits
 from shared.contracts import Grant, Granted, LeaseReported
 from shared.policy import Budget

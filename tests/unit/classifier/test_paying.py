@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from services.classifier.grants import ANSWERS_WITHIN_S, TICK_S
+from services.classifier.grants import TICK_S
 from services.classifier.handlers import Handlers
+from services.classifier.letters import ANSWERS_WITHIN_S
 from services.classifier.listed import LARGEST_CAP
 from services.classifier.metrics import Counts
 from services.classifier.purser import Purser
