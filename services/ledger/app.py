@@ -15,9 +15,10 @@ import structlog
 from faststream import FastStream
 
 from services.ledger import queries
+from services.ledger.apart import apart
 from services.ledger.consumer import Consumer
 from services.ledger.days import Days
-from services.ledger.lender import Lender, apart
+from services.ledger.lender import Lender
 from services.ledger.metrics import Metrics
 from services.ledger.retention import Keeper
 from services.ledger.store import Store

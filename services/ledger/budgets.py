@@ -1,4 +1,4 @@
-"""Budgets in PostgreSQL: what services/ledger/leases.py decides, on rows. Transactions are the callers'.
+"""Leases in PostgreSQL: what services/ledger/leases.py decides, on rows. Transactions are the callers'.
 
 One conditional statement decides a grant. All else locks leases before days, and each in the order of their keys, so
 that no two ledgers wait for each other.
@@ -6,124 +6,24 @@ that no two ledgers wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
 import asyncpg
-import msgspec
 
-from services.ledger import books, day_sums, leases, partitions
+from services.ledger import books, budget_days, day_sums, leases, partitions
 from services.ledger.books import AmountSource, Cause, Sums
 from services.ledger.core import Entry
 from services.ledger.leases import AHEAD_SHARE, Day, Lease
-from shared.budgets import DEFAULT, BudgetDay, Limit, Limits, budget_day, calendar_day
+from shared.budgets import Limit, Limits, calendar_day
 from shared.contracts import Grant, GrantAsked, LeaseReported
 from shared.money import NanoUsd
-from shared.policy import Budget
 
 Account: TypeAlias = tuple[str, date]  # service and day
 
 FORGOTTEN_AFTER: Final = "1 hour"  # a lease of which nothing is outstanding; a message that late is none
 CHARGED_FORGOTTEN_AFTER: Final = "7 days"  # one whose charge a late record may still correct
-
-_budget = msgspec.json.Decoder(Budget)
-
-# What every limit is computed from must not change between the reading and the writing.
-_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(5561170293830242911)"
-
-
-# Days -------------------------------------------------------------------------------------------------------
-
-# A budget that begins in the middle of a day binds all of it: what is in the books already is spent.
-_OPEN_DAY: Final = """
-INSERT INTO tierwise.budget_days
-    (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd, spent_nano_usd, floor_nano_usd)
-SELECT $1, $2, $3, $4, $5, $6, coalesce(sum(cost_nano_usd) FILTER (WHERE payer IN ('budget', 'lost')), 0),
-    coalesce(sum(cost_nano_usd) FILTER (WHERE payer = 'floor'), 0)
-FROM tierwise.ledger_days WHERE service = $1 AND day = $2
-ON CONFLICT DO NOTHING RETURNING true
-"""
-
-_LATE_DAYS: Final = "SELECT service, day FROM tierwise.budget_days WHERE resets_at > now() - interval '1 day'"
-
-# A day that no budget stands over any more ends at once; one that has a budget again goes on.
-_SET_LIMITS: Final = """
-UPDATE tierwise.budget_days AS old
-SET limit_nano_usd = new.amount, on_exhausted = new.on_exhausted,
-    starts_at = new.starts_at, resets_at = new.resets_at,
-    spent_nano_usd = CASE WHEN old.resets_at > now() THEN old.spent_nano_usd ELSE greatest(old.spent_nano_usd, (
-        SELECT sum(cost_nano_usd) FROM tierwise.ledger_days AS sums
-        WHERE sums.day = old.day AND sums.service = old.service AND payer IN ('budget', 'lost'))) END,
-    exhausted_at = CASE WHEN new.amount > old.limit_nano_usd THEN NULL ELSE old.exhausted_at END
-FROM unnest($1::text[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bigint[])
-    AS new(service, day, starts_at, resets_at, on_exhausted, amount)
-WHERE old.service = new.service AND old.day = new.day AND (old.limit_nano_usd, old.on_exhausted, old.resets_at)
-    IS DISTINCT FROM (new.amount, new.on_exhausted, new.resets_at)
-"""
-_END_DAYS: Final = """
-UPDATE tierwise.budget_days SET resets_at = now()
-WHERE resets_at > now() AND (service, day) IN (SELECT * FROM unnest($1::text[], $2::date[]))
-"""
-
-
-async def open_day(connection: asyncpg.Connection, service: str, limit: Limit, day: BudgetDay) -> bool:
-    """Where it is not there yet: whether it was not. What the books say of it is counted then."""
-    return await connection.fetchval(_OPEN_DAY, service, *_day_row(limit, day)) is not None
-
-
-def _day_row(limit: Limit, day: BudgetDay) -> tuple[date, datetime, datetime, str, NanoUsd]:
-    return (
-        date.fromisoformat(day.day), _time(day.starts_us / 1e6), _time(day.ends_us / 1e6), limit.on_exhausted,
-        limit.daily_nano_usd,
-    )  # fmt: skip
-
-
-async def operators_words(connection: asyncpg.Connection) -> dict[str, Budget]:
-    """What has been set over the file, by service."""
-    rows = await connection.fetch("SELECT service, budget FROM tierwise.budgets ORDER BY service")
-    return {service: _budget.decode(text) for service, text in rows}
-
-
-async def set_budget(connection: asyncpg.Connection, service: str, budget: Budget | None) -> None:
-    """An operator's word, which holds until it is taken back (None)."""
-    await connection.execute(_ONE_AT_A_TIME)
-    if budget is None:
-        await connection.execute("DELETE FROM tierwise.budgets WHERE service = $1", service)
-        return
-    await connection.execute(
-        "INSERT INTO tierwise.budgets (service, budget) VALUES ($1, $2) "
-        "ON CONFLICT (service) DO UPDATE SET budget = excluded.budget, set_at = now()",
-        service,
-        msgspec.json.encode(budget).decode(),
-    )
-
-
-async def apply(
-    connection: asyncpg.Connection, file: Mapping[str, Budget], now: float
-) -> tuple[Limits, dict[str, Budget]]:
-    """Brings the days that are not over to what holds now: the file, and operators' words over it. Returns both."""
-    await connection.execute(_ONE_AT_A_TIME)
-    words = await operators_words(connection)
-    limits = Limits(file, words)
-    for service in limits.named:
-        limit = limits.of(service)
-        if limit is not None and service != DEFAULT:
-            await open_day(connection, service, limit, budget_day(limit.timezone, int(now * 1e6)))
-    kept, ended = [], []
-    for service, day in await connection.fetch(_LATE_DAYS):
-        limit = limits.of(service)
-        if limit is None:
-            ended.append((service, day))
-            continue
-        found = calendar_day(limit.timezone, day)
-        if found.ends_us > now * 1e6:
-            kept.append((service, *_day_row(limit, found)))
-    if kept:
-        await connection.execute(_SET_LIMITS, *map(list, zip(*kept, strict=True)))
-    if ended:
-        await connection.execute(_END_DAYS, *map(list, zip(*ended, strict=True)))
-    return limits, words
 
 
 # Grants -----------------------------------------------------------------------------------------------------
@@ -168,7 +68,7 @@ async def grant(
     wish = (service, day, asked.lease_id, asked.need, asked.waiting, asked.ahead, due_at)
     row = await _granted(connection, wish)
     if row is None and await connection.fetchrow(_STANDING, service, day) is None:
-        await open_day(connection, service, limit, calendar_day(limit.timezone, day))
+        await budget_days.open_day(connection, service, limit, calendar_day(limit.timezone, day))
         row = await _granted(connection, wish)
     if row is not None:
         daily, spent, held, granted = row
@@ -370,7 +270,7 @@ async def settle(connection: asyncpg.Connection, entries: Iterable[Entry], limit
         account = (usage.service, entry.day)
         if account not in opened:
             day_of = calendar_day(limit.timezone, entry.day)
-            opened[account] = await open_day(connection, usage.service, limit, day_of)
+            opened[account] = await budget_days.open_day(connection, usage.service, limit, day_of)
         if opened[account]:
             continue  # these are in the books as well
         if books.payer(usage.reason) is books.Payer.FLOOR:

@@ -1,29 +1,27 @@
 """Lends budgets: answers classifiers' wishes and operators' words, and charges leases that nobody speaks of any more.
 
-It runs in a thread and a loop of its own (`apart`), on connections of its own: a batch of usage keeps the process'
-loop for twenty milliseconds, and a grant is due in five.
+It runs in a thread and a loop of its own (services/ledger/apart.py), on connections of its own: a batch of usage
+keeps the process' loop for twenty milliseconds, and a grant is due in five.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
 import structlog
-import uvloop
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 
-from services.ledger import budgets
+from services.ledger import budget_days, budgets
 from services.ledger.line import Line, until_not_crossed
 from services.ledger.metrics import Metrics
+from services.ledger.stream_state import read_until
 from shared.budgets import Limits
 from shared.contracts import (
     Answered,
@@ -38,7 +36,7 @@ from shared.hotbus import HotBus
 from shared.ops import Readiness
 from shared.policy import Budget, Policy
 from shared.settings import DatabaseSettings, NatsSettings
-from shared.streams import BUDGETS, CURRENT, USAGE, ensure_bucket
+from shared.streams import BUDGETS, CURRENT, ensure_bucket
 
 QUEUE: Final = "ledger"
 LINES: Final = 4  # connections that answer: who waits for rows that a batch of usage holds keeps nobody from others
@@ -153,7 +151,7 @@ class Lender:
             budget = _budget.decode(asked.budget) if asked.budget else None
         except msgspec.MsgspecError as error:
             return pack(Answered(Refusal(400, "invalid_budget", f"this is no budget: {error}")))
-        await until_not_crossed(connection, lambda: budgets.set_budget(connection, asked.service, budget))
+        await until_not_crossed(connection, lambda: budget_days.set_budget(connection, asked.service, budget))
         words = await self._apply(connection)
         with suppress(NatsError, OSError):  # whoever looks next tells the others
             await _tell(bus, words)
@@ -199,7 +197,7 @@ class Lender:
     async def _has_changed(self, connection: asyncpg.Connection) -> bool:
         if self._policy is None:
             return False
-        return self._applied != (self._policy, await budgets.operators_words(connection))
+        return self._applied != (self._policy, await budget_days.operators_words(connection))
 
     async def _apply(self, connection: asyncpg.Connection) -> dict[str, Budget]:
         """What holds now, made the days' and this process'. Returns operators' words."""
@@ -207,7 +205,7 @@ class Lender:
         if policy is None:
             return {}
         limits, words = await until_not_crossed(
-            connection, lambda: budgets.apply(connection, policy.budgets, time.time())
+            connection, lambda: budget_days.apply(connection, policy.budgets, time.time())
         )
         self._limits = limits
         self._longest_s = policy.server.request_timeout_s
@@ -220,7 +218,7 @@ class Lender:
     async def _give_up(self, connection: asyncpg.Connection, bus: HotBus) -> None:
         """Not before the stream was read past a lease's end: a record that waits there is no lost one."""
         now = time.time()
-        until = min(now, await _read_until(bus))
+        until = min(now, await read_until(bus))
         charged = await until_not_crossed(connection, lambda: budgets.give_up(connection, until, now))
         for lease_id, (lease, amount) in charged.items():
             self._metrics.charged_nano_usd.inc(amount)
@@ -253,71 +251,3 @@ async def _tell(bus: HotBus, words: Mapping[str, Budget]) -> None:
         if not words:
             return
     await bucket.put(CURRENT, payload)
-
-
-class _StreamState(msgspec.Struct):
-    messages: int
-    first_ts: datetime
-
-
-class _StreamInfo(msgspec.Struct):
-    state: _StreamState
-
-
-_stream_info = msgspec.json.Decoder(_StreamInfo)
-
-
-async def _read_until(bus: HotBus) -> float:
-    """Everything that came before this moment is in the books: the oldest message that is still in the stream, for
-    what is read is taken out of it. Raises NatsError where nobody knows.
-    """
-    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{USAGE}", timeout=ANSWER_WITHIN_S)
-    try:
-        state = _stream_info.decode(reply.data).state
-    except msgspec.ValidationError:
-        return 0.0  # no such stream yet
-    return state.first_ts.timestamp() if state.messages else time.time()
-
-
-async def apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs `work` in a thread, on a loop of its own, until cancelled. Raises what it raises."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    begun = threading.Event()
-    inner: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
-
-    async def main() -> None:
-        task = asyncio.ensure_future(work())
-        inner.append((asyncio.get_running_loop(), task))
-        begun.set()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    def end(error: BaseException | None) -> None:
-        if ended.done():
-            return
-        if error is None:
-            ended.set_result(None)
-        else:
-            ended.set_exception(error)
-
-    def thread() -> None:
-        error: BaseException | None = None
-        try:
-            uvloop.run(main())
-        except BaseException as raised:  # noqa: BLE001 - it is raised again by whoever waits
-            error = raised
-        finally:
-            begun.set()
-            with suppress(RuntimeError):  # the outer loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(end, error)
-
-    threading.Thread(target=thread, name="lender", daemon=True).start()
-    try:
-        await asyncio.shield(ended)
-    except asyncio.CancelledError:
-        begun.wait()
-        for inner_loop, task in inner:
-            inner_loop.call_soon_threadsafe(task.cancel)
-        await ended
-        raise

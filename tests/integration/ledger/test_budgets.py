@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import asyncpg
 import pytest
 
-from services.ledger import budgets, core, leases
+from services.ledger import budget_days, budgets, core, leases
 from services.ledger.days import Days
 from services.ledger.leases import Day
 from services.ledger.store import Store
@@ -270,7 +270,7 @@ async def limits_today(connection):
 
 async def apply(connection, **file):
     async with connection.transaction():
-        return await budgets.apply(connection, file, datetime.now(UTC).timestamp())
+        return await budget_days.apply(connection, file, datetime.now(UTC).timestamp())
 
 
 async def test_the_view_has_every_named_budget_today_and_the_others_once_they_ask(connection):
@@ -295,13 +295,13 @@ async def test_the_view_has_every_named_budget_today_and_the_others_once_they_as
 
 async def test_an_operators_word_is_stronger_than_the_file_until_it_is_taken_back(connection):
     file = {"billing": Budget(timezone=ZONE, daily_usd=1)}
-    await budgets.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=2))
-    await budgets.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=3, on_exhausted="reject"))
+    await budget_days.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=2))
+    await budget_days.set_budget(connection, "billing", Budget(timezone=ZONE, daily_usd=3, on_exhausted="reject"))
     limits, words = await apply(connection, **file)
     assert words == {"billing": Budget(timezone=ZONE, daily_usd=3, on_exhausted="reject")}
     assert limits.of("billing").daily_nano_usd == 3_000_000_000
     assert await limits_today(connection) == [("billing", 3, "reject")]
-    await budgets.set_budget(connection, "billing", None)
+    await budget_days.set_budget(connection, "billing", None)
     await apply(connection, **file)
     assert await limits_today(connection) == [("billing", 1, "downgrade")]
 

@@ -11,7 +11,8 @@ import pytest
 
 from services.ledger import lender as lending
 from services.ledger import line
-from services.ledger.lender import Lender, apart
+from services.ledger.apart import apart
+from services.ledger.lender import Lender
 from services.ledger.metrics import Metrics
 from shared.contracts import (
     Answered,

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.ledger import budgets, core, queries
+from services.ledger import budget_days, budgets, core, queries
 from services.ledger.days import Days
 from services.ledger.store import Store
 from shared.budgets import Limits
@@ -150,7 +150,7 @@ async def test_whatever_happens_to_leases_every_services_statement_is_its_budget
 async def test_a_budget_that_is_set_again_counts_what_was_lost_too(connection, store):
     async def apply(**file):
         async with connection.transaction():
-            await budgets.apply(connection, file, NOW)
+            await budget_days.apply(connection, file, NOW)
 
     await lease(connection, "c.1", 900)
     await give_up(connection)
