@@ -6,13 +6,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
+CANCEL_AGAIN_S: Final = 0.2
+
 
 async def apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs `work` in a thread, on a loop of its own, until cancelled. Raises what it raises."""
+    """Runs `work` in a thread, on a loop of its own, until cancelled. Raises what it raises.
+
+    A cancellation is told again until it is heard: Python 3.11's `asyncio.wait_for`, which nats-py waits by, forgets
+    one that meets an answer.
+    """
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     begun = threading.Event()
@@ -49,7 +55,10 @@ async def apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await asyncio.shield(ended)
     except asyncio.CancelledError:
         begun.wait()
-        for inner_loop, task in inner:
-            inner_loop.call_soon_threadsafe(task.cancel)
-        await ended
+        while not ended.done():
+            for inner_loop, task in inner:
+                with suppress(RuntimeError):  # it has ended, and its loop with it
+                    inner_loop.call_soon_threadsafe(task.cancel)
+            await asyncio.wait((ended,), timeout=CANCEL_AGAIN_S)
+        ended.result()
         raise

@@ -109,7 +109,7 @@ class Lender:
     async def _answer(self, bus: HotBus) -> None:
         line = Line(self._database, "ledger-lender")
         try:
-            while True:
+            while not _is_cancelled():
                 subject, reply, payload = await self._waiting.get()
                 try:
                     async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -168,7 +168,7 @@ class Lender:
         line = Line(self._database, "ledger-lender")
         applied_at = gave_up_at = forgot_at = 0.0
         try:
-            while True:
+            while not _is_cancelled():
                 now = time.monotonic()
                 try:
                     connection = await line.connected()
@@ -238,6 +238,12 @@ class Lender:
         if because != self._missed:
             log.warning("waiting_for", part="budgets", because=because)
         self._missed = because
+
+
+def _is_cancelled() -> bool:
+    """Also where what was waited for has forgotten it (services/ledger/apart.py): no group tells its tasks again."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _tell(bus: HotBus, words: Mapping[str, Budget]) -> None:

@@ -65,7 +65,7 @@ class Store:
             connection = await self._line.connected()
             for table in ("ledger_requests", "ledger_resends"):
                 await connection.execute(f"SELECT {recording.COLUMNS} FROM tierwise.{table} LIMIT 0")  # noqa: S608
-            await connection.execute("SELECT FROM tierwise.ledger_days LIMIT 0")
+            await connection.execute("SELECT transfers FROM tierwise.budget_leases LIMIT 0")
 
     async def record(self, entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
         """Writes what is new, all or nothing, in one transaction. Returns the others: what was not plainly new."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -241,6 +242,49 @@ async def test_a_ledger_that_begins_leaves_the_answers_to_one_that_knows(nats_ur
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+@pytest.mark.parametrize("swallows", ["_tell", "read_until"])
+async def test_it_ends_though_nats_has_swallowed_its_cancellation(
+    nats_url, database_url, client, monkeypatch, swallows
+):
+    """Python 3.11's wait_for does where the answer comes at that moment."""
+    began = threading.Event()
+
+    async def forgets(*_):
+        began.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return 0.0
+
+    monkeypatch.setattr(lending, swallows, forgets)
+    one = Lender(NatsSettings(nats_url), database_settings(database_url), Readiness(), Metrics())
+    one.use(policy(billing=Budget(daily_usd=1)))
+    task = asyncio.create_task(apart(one.run))
+    await eventually(began.is_set, "it to be told of NATS")
+    task.cancel()
+    done, _ = await asyncio.wait((task,), timeout=5)
+    assert done
+
+
+async def test_apart_tells_a_cancellation_again_until_it_is_heard():
+    began, forgotten = threading.Event(), []
+
+    async def forgets():
+        began.set()
+        for _ in range(2):
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                forgotten.append(True)
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(apart(forgets))
+    await eventually(began.is_set, "it to begin")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 5)
+    assert len(forgotten) == 2
 
 
 async def test_what_it_raises_ends_whoever_runs_it_apart():
