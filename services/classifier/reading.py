@@ -54,8 +54,7 @@ class Reader:
                 instruction = phrase.startswith("^")
                 endings = _ENDINGS_OF_LEADS if instruction else _ENDINGS_OF_NEGATIONS
                 self._meanings.append((2 * place, instruction, endings))
-        # All phrases in one pass: docs/decisions/0007-one-automaton-for-all-cues.md. Of 1 MB, not the DFA of 27: that
-        # is as fast on the same text again, but where another comes most of it is in no cache, and it takes twice.
+        # All phrases in one pass, and why not by the DFA: docs/decisions/0007-one-automaton-for-all-cues.md.
         self._find = BytesAhoCorasick(patterns, implementation=Implementation.ContiguousNFA).find_matches_as_indexes
 
     def numbers(self, phrases: Container[str]) -> frozenset[int]:
