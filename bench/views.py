@@ -66,7 +66,22 @@ QUESTIONS = (
         SELECT category, sum(requests), sum(net_saved_usd) FROM tierwise.savings_daily WHERE day = $1
         GROUP BY category
     """),
+    ("budget_status", "the hundred that have spent most", """
+        SELECT * FROM tierwise.budget_status WHERE day = (now() AT TIME ZONE 'UTC')::date AND $1::date IS NOT NULL
+        ORDER BY spent_nano_usd DESC LIMIT 100
+    """),
 )  # fmt: skip
+# Any caller may make up a service's name; days are kept for two days.
+BUDGETED_SERVICES = 10_000
+FILL_BUDGETS = """
+    INSERT INTO tierwise.budget_days
+        (service, day, starts_at, resets_at, on_exhausted, limit_nano_usd, spent_nano_usd, held_nano_usd)
+    SELECT 'made-up-' || number, day::date, day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC',
+        'downgrade', 50000000000, number * 1000000::bigint, number % 7 * 1000
+    FROM generate_series(1, $1::int) AS number, generate_series(
+        date_trunc('day', now() AT TIME ZONE 'UTC') - interval '2 days', now() AT TIME ZONE 'UTC', '1 day'
+    ) AS day
+"""
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,7 @@ async def _measure(url: str, requests: int, days: int) -> tuple[list[Timed], int
         await store.aclose()
     connection = await asyncpg.connect(url, timeout=60)
     try:
+        await connection.execute(FILL_BUDGETS, BUDGETED_SERVICES)
         await connection.execute("VACUUM (ANALYZE)")  # as autovacuum has by then
         size = await connection.fetchval("SELECT pg_database_size(current_database())")
         day = (LAST_DAY - timedelta(days=days // 2)).date()
