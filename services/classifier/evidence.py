@@ -7,7 +7,7 @@ in a cheap tier is the error that matters, so easy categories must clear a margi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Final, TypeAlias
 
@@ -241,17 +241,26 @@ _NAMING: Final = _reader.numbers(
 )
 
 
-def _table(counts: Callable[[Cue, bool], bool]) -> Table:
-    """Of each reading those cues that count; `counts` is told whether it begins its sentence as an instruction."""
+def _meant() -> list[tuple[int, ...]]:
+    """Of each phrase the cues that it stands for."""
     found: dict[str, list[int]] = {phrase: [] for phrase in _reader.phrases}
     for number, cue in enumerate(CUES):
         for phrase in cue.phrases:
             found[phrase].append(number)
-    return [
-        tuple([number for number in found[phrase] if counts(CUES[number], begins)])
-        for phrase in _reader.phrases
-        for begins in (False, True)
-    ]
+    return [tuple(numbers) for numbers in found.values()]
+
+
+_MEANT: Final = _meant()
+
+
+def _table(counts: Callable[[Cue, bool], bool]) -> Table:
+    """Of each reading those cues that count; `counts` is told whether it begins its sentence as an instruction."""
+
+    @cache  # thousands of phrases mean the same, and are to share one tuple
+    def counted(meant: tuple[int, ...], begins: bool) -> tuple[int, ...]:  # noqa: FBT001 - a key
+        return tuple([number for number in meant if counts(CUES[number], begins)])
+
+    return [counted(meant, begins) for meant in _MEANT for begins in (False, True)]
 
 
 def _is_hard(cue: Cue) -> bool:
