@@ -52,7 +52,21 @@ _READ_AS: Final = bytes(
 )  # fmt: skip
 
 _APOSTROPHE: Final = "\N{RIGHT SINGLE QUOTATION MARK}".encode()
-_QUESTIONS: Final = ("\N{FULLWIDTH QUESTION MARK}".encode(), "\N{ARABIC QUESTION MARK}".encode())
+# What ends a sentence elsewhere, and what parts words; read as ours. Those of East Asia are of full width.
+_AS_OURS: Final = tuple(
+    (theirs.encode(), ours)
+    for theirs, ours in (
+        ("\N{FULLWIDTH QUESTION MARK}", b"?"),
+        ("\N{ARABIC QUESTION MARK}", b"?"),
+        ("\N{IDEOGRAPHIC FULL STOP}", b". "),
+        ("\N{FULLWIDTH FULL STOP}", b". "),
+        ("\N{FULLWIDTH EXCLAMATION MARK}", b". "),
+        ("\N{FULLWIDTH SEMICOLON}", b". "),
+        ("\N{ARABIC FULL STOP}", b". "),
+        ("\N{ARABIC COMMA}", b" "),
+        ("\N{ARABIC SEMICOLON}", b". "),
+    )
+)
 # What typographers, word processors and East Asian texts put between words and sentences, as UTF-8, with its first
 # byte: Latin-1's spaces and marks (U+00A0 to U+00BF), general punctuation (U+2000 to U+206F), CJK punctuation (U+3000
 # to U+303F) and its full-width forms (U+FF00 to U+FF1F). What is no space is a mark. Most texts have none of a kind,
@@ -60,8 +74,8 @@ _QUESTIONS: Final = ("\N{FULLWIDTH QUESTION MARK}".encode(), "\N{ARABIC QUESTION
 _OTHERS: Final = (
     (b"\xc2", re.compile(rb"\xc2[\xa0-\xaf]"), re.compile(rb"\xc2[\xb0-\xbf]")),
     (b"\xe2", re.compile(rb"\xe2\x80[\x80-\x94\xa6-\xaf]"), re.compile(rb"\xe2(?:\x80[\x95-\xbf]|\x81[\x80-\xaf])")),
-    (b"\xe3", re.compile(rb"\xe3\x80[\x80-\x82]"), re.compile(rb"\xe3\x80[\x83-\xbf]")),
-    (b"\xef", re.compile(rb"\xef\xbc[\x81\x8c\x8e\x9b]"), re.compile(rb"\xef\xbc[\x80-\x9e]")),
+    (b"\xe3", re.compile(rb"\xe3\x80[\x80\x81]"), re.compile(rb"\xe3\x80[\x83-\xbf]")),
+    (b"\xef", re.compile(rb"\xef\xbc\x8c"), re.compile(rb"\xef\xbc[\x80-\x9e]")),
 )
 
 
@@ -69,8 +83,8 @@ def _words(text: str) -> bytes:
     if text.isascii():
         return text.encode().translate(_READ_AS)
     read = text.lower().encode().replace(_APOSTROPHE, b"'")
-    for question in _QUESTIONS:
-        read = read.replace(question, b"?")
+    for theirs, ours in _AS_OURS:
+        read = read.replace(theirs, ours)
     for first, spaces, marks in _OTHERS:
         if first in read:
             read = marks.sub(MARK, spaces.sub(b" ", read))

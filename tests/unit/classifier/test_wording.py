@@ -23,6 +23,7 @@ MARKS = st.text(st.sampled_from("a ,.!?:(\n[|"), max_size=60)
         ("Is it?.. No", " ~ is it ? no $ "),
         ("“So”\N{EM DASH}it\N{RIGHT SINGLE QUOTATION MARK}s", " ~ so | it's $ "),
         ("总结\N{FULLWIDTH COLON}一下", " ~ 总结 | 一下 $ "),
+        ("这是文章。请总结", " ~ 这是文章 / 请总结 $ "),
         ("…", " ~ $ "),
         ("", " ~ $ "),
     ],
