@@ -19,6 +19,7 @@ FORGIVES: Final = 0.998  # likewise of what the worst was above it: some five hu
 # Tokens. Without variety nothing is known of a slope, and one token of ours is taken for one of theirs.
 AS_ESTIMATED: Final = 100.0
 STEEPEST: Final = 8.0  # tokens of theirs for one of ours; bytes have no more than four
+MOST_ADDED: Final = 8_192  # tokens of theirs beside the text: one absurd count must not lock a budget for hundreds
 ROUNDING: Final = 1e-6  # what floats may add
 
 
@@ -40,7 +41,9 @@ class Calibration:
     def input_tokens(self, backend: str, estimated: int) -> int:
         """What is to be reserved for. Never less than `estimated`."""
         line = self._lines.get(backend)
-        return estimated if line is None else max(estimated, ceil(line.tokens(estimated) - ROUNDING))
+        if line is None:
+            return estimated
+        return max(estimated, ceil(min(line.tokens(estimated) - ROUNDING, STEEPEST * estimated + MOST_ADDED)))
 
 
 class _Line:

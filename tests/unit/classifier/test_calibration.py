@@ -60,3 +60,7 @@ def test_of_texts_that_vary_few_are_counted_for_more_than_is_reserved(added, slo
 def test_what_was_counted_once_and_never_again_is_forgotten():
     one = learned((100, 5_000), *[(100, 120)] * 500)
     assert one.input_tokens("small-1", 100) <= 125
+
+
+def test_one_absurd_count_does_not_lock_a_budget():
+    assert learned((10, 10**9)).input_tokens("small-1", 10) <= 10_000
